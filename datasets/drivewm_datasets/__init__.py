@@ -1,0 +1,1 @@
+"""Data: episodes at rest, importers, windows, protocols."""

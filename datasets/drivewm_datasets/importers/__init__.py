@@ -1,0 +1,1 @@
+"""Foreign formats to the tracks table, one file a source."""

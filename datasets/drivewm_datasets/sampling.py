@@ -1,0 +1,105 @@
+"""Recordings to the model's time grid: histories that never look ahead, futures for training and scoring.
+
+Nothing is interpolated over a hole longer than the slot allows (`TimeGrid.slot_holes`, at most 0.65 s).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from drivewm.timing import MAX_HOLE_S, TimeGrid
+from drivewm.tracks import tracks_from_positions
+from drivewm.types import Provenance, Scene
+from drivewm_datasets.recording import CONTEXT, Recording
+
+_EXACT_S = 1e-6  # two times closer than this are the same recorded instant
+
+
+def sample_agent(
+    recording: Recording, agent: int, times: Float[ndarray, "T"], holes: Float[ndarray, "T"], until: float
+) -> tuple[Float[ndarray, "T 3"], Bool[ndarray, "T"]]:
+    """Position (x, y, z) of one agent at the given times from rows not later than `until`.
+
+    A time is invalid when it lies outside the track or between two rows further apart than its hole.
+    """
+    rows = recording.rows_of(agent)
+    t = recording.t_s[rows]
+    count = int(np.searchsorted(t, until + _EXACT_S, side="right"))
+    out = np.zeros((len(times), 3))
+    if count == 0:
+        return out, np.zeros(len(times), bool)
+    t = t[:count]
+    xyz = np.column_stack([recording.xy[rows][:count], recording.z[rows][:count]])
+    right = np.clip(np.searchsorted(t, times - _EXACT_S), 0, count - 1)
+    left = np.maximum(right - 1, 0)
+    exact = np.abs(t[right] - times) <= _EXACT_S
+    inside = (times >= t[0] - _EXACT_S) & (times <= t[-1] + _EXACT_S)
+    gap = t[right] - t[left]
+    valid = exact | (inside & (gap <= holes))
+    weight = np.where(exact, 1.0, (times - t[left]) / np.where(gap > 0, gap, 1.0))[:, None]
+    out = np.where(valid[:, None], xyz[left] * (1 - weight) + xyz[right] * weight, 0.0)
+    return out, valid
+
+
+def present(recording: Recording, t_s: float) -> Int[ndarray, "B"]:
+    """The agents to be forecast at a recorded moment: those of the three kinds seen at it."""
+    agents = recording.agents_at(t_s)
+    return agents[recording.kind[agents] != CONTEXT]
+
+
+def scene_at(
+    recording: Recording, t_s: float, grid: TimeGrid, agents: Int[ndarray, "B"] | None = None
+) -> Scene:
+    """What was known at `t_s`: the history of the agents (default: those present), from the past only."""
+    if agents is None:
+        agents = present(recording, t_s)
+    times = t_s - np.asarray(grid.ages)
+    holes = np.asarray(grid.slot_holes)
+    samples = [sample_agent(recording, int(a), times, holes, until=t_s) for a in agents]
+    xyz = np.stack([s[0] for s in samples]) if samples else np.zeros((0, len(times), 3))
+    valid = np.stack([s[1] for s in samples]) if samples else np.zeros((0, len(times)), bool)
+    tracks = tracks_from_positions(
+        position=xyz[..., :2],
+        valid=valid,
+        times=-np.asarray(grid.ages),
+        kind=recording.kind[agents],
+        size=recording.size[agents],
+        ids=tuple(recording.agent_ids[a] for a in agents),
+        elevation=xyz[..., 2],
+    )
+    return Scene(
+        tracks=tracks,
+        t_s=float(t_s),
+        road_map=recording.road_map,
+        ego_id=recording.ego_id,
+        provenance=Provenance(dataset=recording.dataset, scene=recording.scene),
+    )
+
+
+def future_at(
+    recording: Recording, t_s: float, grid: TimeGrid, agents: Int[ndarray, "B"]
+) -> tuple[Float[ndarray, "B F 2"], Bool[ndarray, "B F"]]:
+    """Where the agents went: positions at the forecast steps, and where they are known."""
+    times = t_s + np.asarray(grid.horizons)
+    holes = np.full(len(times), MAX_HOLE_S + 1e-6)
+    samples = [sample_agent(recording, int(a), times, holes, until=np.inf) for a in agents]
+    if not samples:
+        return np.zeros((0, len(times), 2)), np.zeros((0, len(times)), bool)
+    return np.stack([s[0][:, :2] for s in samples]), np.stack([s[1] for s in samples])
+
+
+def anchor_times(recording: Recording, every: float) -> Float[ndarray, "G"]:
+    """Recorded times to forecast at: the first, then the nearest to every `every` seconds, each once."""
+    recorded = np.unique(recording.t_s)
+    if len(recorded) == 0:
+        return recorded
+    wanted = np.arange(recorded[0], recorded[-1] + every / 2, every)
+    right = np.clip(np.searchsorted(recorded, wanted), 1, max(len(recorded) - 1, 1))
+    right = np.minimum(right, len(recorded) - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(wanted - recorded[left] <= recorded[right] - wanted, left, right)
+    # A hole in the recording has no frame near the wanted time: then there is nothing to anchor at.
+    close = np.abs(recorded[nearest] - wanted) <= every / 2 + _EXACT_S
+    return recorded[np.unique(nearest[close])]

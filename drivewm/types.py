@@ -1,0 +1,173 @@
+"""The nouns: what every room of the house passes to every other.
+
+Metres, radians, seconds; right-handed: x east or forward, y north or left, yaw counter-clockwise.
+Values travel with a mask; where the mask is false they are zero. `*b` is any batch. Positions are
+float64 until `features.featurize` has moved them near the origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+
+class Kind(IntEnum):
+    """The three kinds of road user that are forecast."""
+
+    PEDESTRIAN = 0
+    CYCLIST = 1
+    VEHICLE = 2
+
+
+class LineKind(IntEnum):
+    """What a polyline of the map is."""
+
+    LANE_CENTER = 0
+    LANE_BOUNDARY = 1
+    CROSSWALK = 2
+    SIDEWALK = 3
+    STOP_LINE = 4
+    OBSTACLE = 5
+
+
+DEFAULT_SIZE = np.array([[0.5, 0.5], [1.8, 0.6], [4.5, 1.9]])
+"""Length and width in metres by kind, used where a recording has none."""
+
+
+def _check_shape(name: str, array: ndarray, expected: tuple[int, ...]) -> None:
+    if array.shape != expected:
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracks:
+    """Agents over time, in the scene frame. Axes: A agents, T times (`times`, seconds, any order stated)."""
+
+    pose: Float[ndarray, "*b A T 3"]  # x, y of the box centre, yaw in [-pi, pi)
+    velocity: Float[ndarray, "*b A T 2"]  # m/s, scene frame, one causal estimator everywhere
+    valid: Bool[ndarray, "*b A T"]
+    size: Float[ndarray, "*b A 2"]  # length, width
+    size_valid: Bool[ndarray, "*b A"]
+    kind: Int[ndarray, "*b A"]  # Kind
+    ids: tuple[str, ...]  # one an agent; empty strings where padded
+    times: Float[ndarray, "T"]  # seconds relative to the stamp; <= 0 is the past
+    heading_valid: Bool[ndarray, "*b A"]  # false: the agent never moved and no heading was measured (yaw 0)
+    elevation: Float[ndarray, "*b A T"] | None = None
+
+    @property
+    def position(self) -> Float[ndarray, "*b A T 2"]:
+        return self.pose[..., :2]
+
+    @property
+    def yaw(self) -> Float[ndarray, "*b A T"]:
+        return self.pose[..., 2]
+
+    @property
+    def agents(self) -> int:
+        return self.pose.shape[-3]
+
+    def validate(self) -> None:
+        """Raises ValueError if shapes disagree, values are not finite, or invalid entries are not zero."""
+        lead = self.pose.shape[:-1]
+        _check_shape("velocity", self.velocity, (*lead, 2))
+        _check_shape("valid", self.valid, lead)
+        _check_shape("size", self.size, (*lead[:-1], 2))
+        _check_shape("kind", self.kind, lead[:-1])
+        _check_shape("times", self.times, lead[-1:])
+        for name in ("pose", "velocity", "size"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} holds a value that is not finite")
+        if np.any(self.pose[~self.valid]) or np.any(self.velocity[~self.valid]):
+            raise ValueError("invalid entries must be zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoadMap:
+    """Polylines of the street in the scene frame. Axes: P polylines, L points each."""
+
+    points: Float[ndarray, "P L 2"]
+    valid: Bool[ndarray, "P L"]
+    kind: Int[ndarray, "P"]  # LineKind
+    elevation: Float[ndarray, "P L"] | None = None
+
+    @classmethod
+    def empty(cls) -> RoadMap:
+        return cls(
+            points=np.zeros((0, 2, 2)), valid=np.zeros((0, 2), bool), kind=np.zeros(0, np.int64)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a scene came from."""
+
+    dataset: str = ""
+    scene: str = ""
+    seed: int | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What is known of the street at one moment: history of all agents, and the map."""
+
+    tracks: Tracks  # newest first: times 0, -.1, -.2, -.4, ... s
+    t_s: float  # the stamp, in the recording's clock
+    road_map: RoadMap = field(default_factory=RoadMap.empty)
+    ego_id: str | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+Source = Literal["model", "kinematic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Futures of every agent of one scene, in the scene frame.
+
+    Axes: K joint modes (one mode is one future of the whole scene), M marginal candidates per agent,
+    A agents, F steps. Covariances are of position, m^2, symmetric, positive definite.
+    """
+
+    t_s: float
+    ids: tuple[str, ...]
+    kind: Int[ndarray, "A"]
+    valid: Bool[ndarray, "A"]
+    horizon: Float[ndarray, "F"]  # seconds after the stamp
+    position: Float[ndarray, "K A F 2"]
+    covariance: Float[ndarray, "K A F 2 2"]
+    mode_probability: Float[ndarray, "K"]
+    marginal_position: Float[ndarray, "M A F 2"]
+    marginal_covariance: Float[ndarray, "M A F 2 2"]
+    marginal_probability: Float[ndarray, "M A"]
+    source: tuple[Source, ...]  # one an agent
+    model_hash: str = ""
+
+    @property
+    def most_likely(self) -> Float[ndarray, "A F 2"]:
+        """Each agent's most probable marginal candidate."""
+        best = self.marginal_probability.argmax(axis=0)
+        return self.marginal_position[best, np.arange(len(self.ids))]
+
+    def validate(self) -> None:
+        """Raises ValueError if shapes disagree, values are not finite, or probabilities do not sum to one."""
+        k, a, f = self.position.shape[:3]
+        m = self.marginal_position.shape[0]
+        _check_shape("position", self.position, (k, a, f, 2))
+        _check_shape("covariance", self.covariance, (k, a, f, 2, 2))
+        _check_shape("marginal_position", self.marginal_position, (m, a, f, 2))
+        _check_shape("marginal_covariance", self.marginal_covariance, (m, a, f, 2, 2))
+        _check_shape("marginal_probability", self.marginal_probability, (m, a))
+        _check_shape("horizon", self.horizon, (f,))
+        for name in ("position", "covariance", "marginal_position", "marginal_covariance"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} holds a value that is not finite")
+        if abs(self.mode_probability.sum() - 1) > 1e-4:
+            raise ValueError(f"mode probabilities sum to {self.mode_probability.sum():.6f}, not 1")
+        if a and np.abs(self.marginal_probability.sum(0) - 1).max() > 1e-4:
+            raise ValueError("marginal probabilities of an agent do not sum to 1")

@@ -1,0 +1,1 @@
+"""Judging: metrics, evaluation against recordings, reports."""

@@ -1,0 +1,1 @@
+"""Worlds: the embedded simulator, CARLA, and collection of episodes."""
