@@ -38,14 +38,14 @@ class Recording:
     road_map: RoadMap = field(default_factory=RoadMap.empty)
     ego_id: str | None = None
     source: Path | None = None
-    skipped: Counter[str] = field(default_factory=Counter)  # reason -> rows left out on reading
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> rows; only isolated jumps are left out
 
     @property
     def name(self) -> tuple[str, str]:
         return self.dataset, self.scene
 
     @cached_property
-    def starts(self) -> Int[ndarray, "A+1"]:
+    def starts(self) -> Int[ndarray, "_"]:
         """Row at which each agent begins; agent a owns rows starts[a]:starts[a+1]."""
         return np.searchsorted(self.agent, np.arange(len(self.agent_ids) + 1))
 

@@ -5,6 +5,9 @@ Nothing is interpolated over a hole longer than the slot allows (`TimeGrid.slot_
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
@@ -13,6 +16,8 @@ from drivewm.timing import MAX_HOLE_S, TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Provenance, Scene
 from drivewm_datasets.recording import CONTEXT, Recording
+
+T = TypeVar("T")
 
 _EXACT_S = 1e-6  # two times closer than this are the same recorded instant
 
@@ -103,3 +108,23 @@ def anchor_times(recording: Recording, every: float) -> Float[ndarray, "G"]:
     # A hole in the recording has no frame near the wanted time: then there is nothing to anchor at.
     close = np.abs(recorded[nearest] - wanted) <= every / 2 + _EXACT_S
     return recorded[np.unique(nearest[close])]
+
+
+def with_whole_future(
+    recording: Recording, t_s: float, grid: TimeGrid
+) -> tuple[Int[ndarray, "B"], Float[ndarray, "B F 2"]]:
+    """The agents that can be scored at `t_s`, and where they went.
+
+    Scored are those present with at least two positions of history and a future known at every step.
+    """
+    agents = present(recording, t_s)
+    past = scene_at(recording, t_s, grid, agents).tracks.valid.sum(axis=1) >= 2
+    future, known = future_at(recording, t_s, grid, agents)
+    keep = past & known.all(axis=1)
+    return agents[keep], future[keep]
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items in runs of `size`, the last one shorter."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

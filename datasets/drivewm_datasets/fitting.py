@@ -1,0 +1,163 @@
+"""One training run: recordings in, a bundle with its card out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivewm import __version__
+from drivewm.calibrate import calibrate
+from drivewm.checkpoint import Bundle, save_bundle, scenes_fingerprint
+from drivewm.errors import InputError
+from drivewm.model import ModelConfig, WorldModel
+from drivewm.training import Fit, Log, TrainConfig, fit
+from drivewm_datasets.loader import Augmentation, Loader
+from drivewm_datasets.recording import Recording
+from drivewm_datasets.windows import TimeLayout, TrainingWindow, training_windows
+
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a run learns."""
+
+    name: str
+    model: ModelConfig
+    train: TrainConfig
+    augmentation: Augmentation
+    batch_agents: int = 384  # padding included
+    every: float = 0.4  # seconds between training windows
+    licence: str = "not stated"
+
+
+def split_by_scene(recordings: Sequence[Recording]) -> tuple[list[Recording], list[Recording]]:
+    """Training and validation recordings: every tenth scene (at least one) validates.
+
+    InputError for fewer than two scenes: a checkpoint is never chosen on what it was trained on.
+    """
+    if len(recordings) < 2:
+        raise InputError(
+            f"training needs at least 2 scenes (one validates), got {len(recordings)}; add data or use --protocol"
+        )
+    stride = max(2, min(round(1 / VALIDATION_SHARE), len(recordings)))
+    validation = [r for i, r in enumerate(recordings) if i % stride == stride - 1]
+    training = [r for i, r in enumerate(recordings) if i % stride != stride - 1]
+    return training, validation
+
+
+def _windows(recordings: Sequence[Recording], layout: TimeLayout, every: float) -> list[TrainingWindow]:
+    return [w for r in recordings for w in training_windows(r, layout, every)]
+
+
+def run_training(
+    training: Sequence[Recording],
+    validation: Sequence[Recording],
+    config: RunConfig,
+    run: Path,
+    *,
+    device: torch.device | None = None,
+    resume: bool = False,
+    log: Log = lambda step, figures: None,
+) -> Bundle:
+    """Trains, calibrates and writes the bundle into `run`. A finished run is given back as it is on resume."""
+    layout = TimeLayout(config.model.grid, config.model.chunks)
+    windows = _windows(training, layout, config.every)
+    held = _windows(validation, layout, config.every)
+    if not windows or not held:
+        lacking = "training" if not windows else "validation"
+        raise InputError(
+            f"the {lacking} scenes hold no agent with two positions of history and "
+            f"{config.model.grid.horizons[-1]:g} s of future; record longer scenes"
+        )
+    torch.manual_seed(config.train.seed)
+    source = Loader(
+        windows=windows,
+        layout=layout,
+        agents=config.batch_agents,
+        polylines=config.model.polylines,
+        augmentation=config.augmentation,
+    )
+    check = replace(source, windows=held, augmentation=Augmentation())
+    result = fit(
+        WorldModel(config.model), source, check, config.train, run, device=device, resume=resume, log=log
+    )
+    bundle = Bundle(
+        name=config.name,
+        model=result.model.to("cpu"),
+        calibration=calibrate(result.model, check),
+        trained_on=tuple(r.name for r in training),
+        provenance=_provenance(training, validation, windows, config, result),
+    )
+    saved = save_bundle(run, bundle, card=model_card(bundle))
+    part = run / f".result.{os.getpid()}.part"
+    part.write_text(json.dumps({"hash": saved.hash, **saved.provenance}, indent=1))
+    os.replace(part, run / "result.json")
+    return saved
+
+
+def _provenance(
+    training: Sequence[Recording],
+    validation: Sequence[Recording],
+    windows: Sequence[TrainingWindow],
+    config: RunConfig,
+    result: Fit,
+) -> dict[str, Any]:
+    hours = sum(float(r.frame_times[-1] - r.frame_times[0]) for r in training if len(r.frames)) / 3600
+    return {
+        "drivewm": __version__,
+        "seed": config.train.seed,
+        "steps": config.train.steps,
+        "best_step": result.best_step,
+        "cpu_minutes": round(result.cpu_minutes, 2),
+        "parameters": sum(p.numel() for p in result.model.parameters()),
+        "effective_rank": round(result.effective_rank, 2),
+        "validation": {k: round(v, 4) for k, v in result.validation.items()},
+        "train": asdict(config.train),
+        "augmentation": asdict(config.augmentation),
+        "batch_agents": config.batch_agents,
+        "data": {
+            "licence": config.licence,
+            "datasets": sorted({r.dataset for r in training}),
+            "training_scenes": len(training),
+            "validation_scenes": len(validation),
+            "windows": len(windows),
+            "agents": sum(len(r.agent_ids) for r in training),
+            "hours": round(hours, 3),
+            "training_sha256": scenes_fingerprint([(*r.name, r.xy) for r in training]),
+            "validation_sha256": scenes_fingerprint([(*r.name, r.xy) for r in validation]),
+        },
+    }
+
+
+def model_card(bundle: Bundle) -> str:
+    """The card of a bundle, in Markdown: what it learned from, how well, and what it cannot do."""
+    p, c = bundle.provenance, bundle.model.config
+    data, figures = p["data"], p["validation"]
+    rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items() if name != "choice")
+    return f"""# {bundle.name}
+
+A multi-agent latent world model made by drivewm {p["drivewm"]}: {p["parameters"]:,} parameters, {c.joint_modes} joint
+modes, {c.candidates} marginal candidates, {c.grid.steps} steps of {c.grid.step:g} s.
+
+- Data: {", ".join(data["datasets"])}; {data["training_scenes"]} training scenes, {data["validation_scenes"]} validation
+  scenes, {data["hours"]:g} h, {data["agents"]:,} agents, {data["windows"]:,} windows.
+- Licence of the data: {data["licence"]}.
+- SHA-256 of the training scenes: `{data["training_sha256"]}`; of the validation scenes: `{data["validation_sha256"]}`.
+- Seed {p["seed"]}, {p["steps"]} steps, checkpoint of step {p["best_step"]} (chosen on validation), {p["cpu_minutes"]:g} CPU minutes.
+- Calibration on validation: spread x {bundle.calibration.spread:g}, temperatures {bundle.calibration.joint_temperature:g}
+  (joint) and {bundle.calibration.marginal_temperature:g} (marginal).
+
+| validation figure | value |
+|---|---|
+{rows}
+
+Limits: it forecasts what it has seen in its data and nothing else; it does not know the ego's plan, reads no
+sensor features, and its probabilities hold for the distribution it was calibrated on.
+"""

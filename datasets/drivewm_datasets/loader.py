@@ -1,0 +1,216 @@
+"""Batches for training: windows of like size together, augmented, turned into model inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from drivewm.features import ModelInputs, agent_features, line_features, scene_center, stack_inputs
+from drivewm.frames import rotate, to_frame
+from drivewm.tracks import tracks_from_positions
+from drivewm.types import Kind, Tracks
+from drivewm_datasets.windows import TimeLayout, TrainingWindow, learnable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is varied between two looks at the same window. The default varies nothing."""
+
+    scale: tuple[float, float] = (1.0, 1.0)  # positions times a log-uniform factor
+    mirror: float = 0.0  # probability
+    reverse: float = 0.0  # probability of running pedestrians-only windows backwards
+    rotate: bool = False
+    crop: float = 0.0  # probability that a batch draws a smaller size and crops its windows to it
+    shorten: float = 0.0  # probability that an agent loses its oldest history
+    noise_m: float = 0.0  # standard deviation added to the history
+
+
+PEDESTRIANS = Augmentation(
+    scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.01
+)
+STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, noise_m=0.03)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Model inputs with the truth, written in each agent's own frame at the anchor."""
+
+    inputs: ModelInputs
+    future: Float[ndarray, "B A F 2"]
+    target: Bool[ndarray, "B A"]  # agents that can be learned from
+    later_inputs: ModelInputs  # the same agents, seen from the end of one chunk
+    later: Bool[ndarray, "B A"]  # agents whose later view is known
+    later_chunk: int  # which chunk: 0 is the first
+
+    @property
+    def arrays(self) -> tuple[ndarray, ndarray, ndarray]:
+        return self.future, self.target, self.later
+
+
+@dataclass
+class _Sample:
+    position: Float[ndarray, "A T 2"]
+    valid: Bool[ndarray, "A T"]
+    kind: Int[ndarray, "A"]
+    size: Float[ndarray, "A 2"]
+    lines: Float[ndarray, "P L 2"]
+    line_kind: Int[ndarray, "P"]
+
+
+def augment(
+    window: TrainingWindow,
+    layout: TimeLayout,
+    how: Augmentation,
+    rng: np.random.Generator,
+    most: int | None = None,
+) -> _Sample:
+    """One random variant of a window, of its `most` agents nearest to a random one of them.
+
+    Noise and shortening touch the past of the anchor only.
+    """
+    position, valid = window.position.astype(np.float64), window.valid
+    lines = window.lines - window.origin
+    kind, size = window.kind, window.size
+    if rng.random() < how.reverse and (kind == Kind.PEDESTRIAN).all():
+        index = layout.reversed_index
+        valid = valid[:, index] & (index >= 0)
+        here = int(np.searchsorted(layout.times, 0.0))
+        valid = valid & valid[:, [here]]
+        position = np.where(valid[..., None], position[:, index], 0.0)
+    if most is not None and len(kind) > most:
+        here = int(np.searchsorted(layout.times, 0.0))
+        center = position[rng.integers(len(kind)), here]
+        keep = np.sort(np.argsort(np.hypot(*(position[:, here] - center).T))[:most])
+        position, valid, kind, size = position[keep], valid[keep], kind[keep], size[keep]
+    factor = np.exp(rng.uniform(*np.log(how.scale)))
+    position, lines = position * factor, lines * factor
+    if rng.random() < how.mirror:
+        position, lines = position * [1.0, -1.0], lines * [1.0, -1.0]
+    if how.rotate:
+        yaw = np.asarray(rng.uniform(-np.pi, np.pi))
+        position, lines = rotate(position, yaw), rotate(lines, yaw)
+    past = layout.past_index[0]
+    if how.noise_m:
+        noise = rng.normal(0.0, how.noise_m, (len(kind), len(past), 2))
+        noise[:, 0] = 0.0  # the anchor is the frame of the truth
+        position = position.copy()
+        position[:, past] += noise
+    if how.shorten:
+        valid = valid.copy()
+        shortened = rng.random(len(kind)) < how.shorten
+        last = rng.integers(2, len(past), len(kind))
+        cut = shortened[:, None] & (np.arange(len(past)) >= last[:, None])
+        valid[:, past] &= ~cut
+    position = np.where(valid[..., None], position, 0.0)
+    return _Sample(position, valid, kind, size, lines, window.line_kind)
+
+
+def _tracks(samples: Sequence[_Sample], layout: TimeLayout, chunk: int) -> Tracks:
+    past = layout.past_index[chunk]
+    kind = np.concatenate([s.kind for s in samples])
+    return tracks_from_positions(
+        position=np.concatenate([s.position[:, past] for s in samples]),
+        valid=np.concatenate([s.valid[:, past] for s in samples]),
+        times=-np.asarray(layout.grid.ages),
+        kind=kind,
+        size=np.concatenate([s.size for s in samples]),
+        ids=("",) * len(kind),
+    )
+
+
+def _inputs(samples: Sequence[_Sample], layout: TimeLayout, chunk: int, polylines: int) -> tuple[ModelInputs, Tracks]:
+    tracks = _tracks(samples, layout, chunk)
+    bounds = np.cumsum([0, *(len(s.kind) for s in samples)])
+    now, present = tracks.position[:, 0], tracks.valid[:, 0]
+    centers = [scene_center(now[a:b], present[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    per_agent = np.repeat(np.stack(centers), np.diff(bounds), axis=0)
+    features = agent_features(tracks, per_agent)
+    rows = []
+    for sample, center, a, b in zip(samples, centers, bounds[:-1], bounds[1:], strict=True):
+        row = {name: value[a:b] for name, value in features.items()}
+        rows.append(row | line_features(sample.lines, sample.line_kind, center, polylines))
+    return stack_inputs(rows, int(np.diff(bounds).max())), tracks
+
+
+def make_batch(samples: Sequence[_Sample], layout: TimeLayout, later_chunk: int, polylines: int) -> Batch:
+    """Inputs, truth and the later view of some windows, padded to the fullest."""
+    inputs, tracks = _inputs(samples, layout, 0, polylines)
+    later_inputs, _ = _inputs(samples, layout, later_chunk + 1, polylines)
+    scenes, agents = inputs.agent_mask.shape
+    future = np.zeros((scenes, agents, layout.grid.steps, 2), np.float32)
+    target = np.zeros((scenes, agents), bool)
+    later = np.zeros((scenes, agents), bool)
+    start = 0
+    for i, sample in enumerate(samples):
+        count = len(sample.kind)
+        frame = tracks.pose[start : start + count, :1]
+        path = sample.position[:, layout.future_index]
+        known = learnable(sample.valid, layout)
+        local = to_frame(path, np.broadcast_to(frame, (*path.shape[:2], 3)))
+        future[i, :count] = np.where(known[:, None, None], local, 0.0)
+        target[i, :count] = known
+        later[i, :count] = sample.valid[:, layout.past_index[later_chunk + 1][0]] & known
+        start += count
+    return Batch(
+        inputs=inputs,
+        future=future,
+        target=target,
+        later_inputs=later_inputs,
+        later=later,
+        later_chunk=later_chunk,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    """Endless or one-pass batches of about `agents` agents (padding included)."""
+
+    windows: Sequence[TrainingWindow]
+    layout: TimeLayout
+    agents: int = 512
+    polylines: int = 0
+    augmentation: Augmentation = Augmentation()
+
+    def batch_at(self, step: int, seed: int) -> Batch:
+        """The batch of one training step: a function of (step, seed) alone, so that a run can resume."""
+        rng = np.random.default_rng([seed, step])
+        # One window draws the size of all, so that little is padding; larger ones are cropped to it.
+        sizes = self._sizes
+        size = int(sizes[rng.integers(len(sizes))])
+        if size > 2 and rng.random() < self.augmentation.crop:
+            size = int(rng.integers(2, size + 1))
+        low = int(np.searchsorted(sizes, size))
+        high = len(sizes) if self.augmentation.crop else int(np.searchsorted(sizes, size * 1.2, "right"))
+        samples = []
+        for _ in range(max(1, self.agents // size)):
+            pick = self._by_size[rng.integers(low, high)]
+            most = size if len(self.windows[pick].kind) > 1.2 * size else None
+            samples.append(augment(self.windows[pick], self.layout, self.augmentation, rng, most))
+        return make_batch(samples, self.layout, int(rng.integers(self.layout.chunks)), self.polylines)
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every window once, smallest first, as it is: for validation."""
+        rng = np.random.default_rng(0)
+        samples: list[_Sample] = []
+        for index in self._by_size:
+            sample = augment(self.windows[index], self.layout, Augmentation(), rng)
+            if samples and len(sample.kind) * (len(samples) + 1) > 2 * self.agents:
+                yield make_batch(samples, self.layout, 0, self.polylines)
+                samples = []
+            samples.append(sample)
+        if samples:
+            yield make_batch(samples, self.layout, 0, self.polylines)
+
+    @cached_property
+    def _by_size(self) -> Int[ndarray, "W"]:
+        return np.argsort([len(w.kind) for w in self.windows], kind="stable")
+
+    @cached_property
+    def _sizes(self) -> Int[ndarray, "W"]:
+        """Agents of each window, in the order of `_by_size`."""
+        return np.array([len(self.windows[i].kind) for i in self._by_size])

@@ -1,0 +1,129 @@
+"""A bundle: everything a trained model needs to be used, in one folder.
+
+`weights.safetensors` (fp16), `config.json` (sizes, clock, calibration, provenance, hash), `card.md`, and,
+once exported, `model.onnx` with a golden input and output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drivewm.errors import InputError
+from drivewm.model import ModelConfig, WorldModel
+from drivewm.postprocess import Calibration
+
+FORMAT = 1
+BUNDLES = Path(__file__).parent / "bundles"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A model and what is known of it."""
+
+    name: str
+    model: WorldModel
+    calibration: Calibration = field(default_factory=Calibration)
+    trained_on: tuple[tuple[str, str], ...] = ()  # (dataset, scene)
+    provenance: dict[str, Any] = field(default_factory=dict)  # seed, steps, minutes, data hashes, licence
+    path: Path | None = None
+    hash: str = ""
+
+
+def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
+    """Writes a bundle folder (atomically, file by file, `config.json` last) and gives it back with its hash."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in bundle.model.state_dict().items()}
+    part = folder / f".weights.{os.getpid()}.part"
+    save_file(state, part)
+    digest = hashlib.sha256(part.read_bytes()).hexdigest()
+    os.replace(part, folder / "weights.safetensors")
+    if card:
+        _write_text(folder / "card.md", card)
+    config = {
+        "format": FORMAT,
+        "name": bundle.name,
+        "hash": digest,
+        "model": bundle.model.config.to_dict(),
+        "calibration": asdict(bundle.calibration),
+        "trained_on": [list(pair) for pair in bundle.trained_on],
+        "provenance": bundle.provenance,
+    }
+    _write_text(folder / "config.json", json.dumps(config, indent=1))
+    return replace(bundle, path=folder, hash=digest)
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The folder of a shipped bundle by name, or of any bundle by path. InputError if there is none."""
+    for folder in (Path(name_or_path), BUNDLES / str(name_or_path)):
+        if (folder / "config.json").is_file():
+            return folder
+    shipped = ", ".join(sorted(p.parent.name for p in BUNDLES.glob("*/config.json"))) or "none"
+    raise InputError(
+        f"no bundle at {name_or_path}: expected a folder with config.json and weights.safetensors, "
+        f"or the name of a shipped bundle ({shipped})"
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The bundle's config.json, checked. InputError if it is damaged or of another format."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a readable bundle configuration ({error})") from error
+    if config.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: bundle format {config.get('format')}, this version reads {FORMAT}; train or export it again"
+        )
+    return config
+
+
+def load_bundle(name_or_path: str | Path) -> Bundle:
+    """The bundle with its torch model in evaluation mode. InputError if weights and hash do not agree."""
+    from safetensors.torch import load
+
+    folder = find_bundle(name_or_path)
+    config = read_config(folder)
+    weights = folder / "weights.safetensors"
+    try:
+        data = weights.read_bytes()
+    except OSError as error:
+        raise InputError(f"{weights}: missing; the bundle is incomplete") from error
+    if hashlib.sha256(data).hexdigest() != config["hash"]:
+        raise InputError(f"{weights}: does not match the hash in config.json; the bundle is damaged, copy it again")
+    model = WorldModel(ModelConfig.from_dict(config["model"]))
+    model.load_state_dict({k: v.float() for k, v in load(data).items()})
+    return Bundle(
+        name=config["name"],
+        model=model.eval(),
+        calibration=Calibration(**config["calibration"]),
+        trained_on=tuple((d, s) for d, s in config["trained_on"]),
+        provenance=config["provenance"],
+        path=folder,
+        hash=config["hash"],
+    )
+
+
+def scenes_fingerprint(rows: list[tuple[str, str, np.ndarray]]) -> str:
+    """One hash of the scenes a model was trained on: names and positions, in order."""
+    digest = hashlib.sha256()
+    for dataset, scene, xy in sorted(rows, key=lambda r: (r[0], r[1])):
+        digest.update(f"{dataset}\x00{scene}\x00".encode())
+        digest.update(np.ascontiguousarray(np.round(xy, 4)).tobytes())
+    return digest.hexdigest()

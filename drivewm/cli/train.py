@@ -1,0 +1,65 @@
+"""drivewm train: tracks tables or episodes in, a trained bundle out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from drivewm.cli.figures import write_json
+from drivewm.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    data: tuple[Path, ...]
+    """Folders of tracks tables or episodes."""
+    out: Path
+    """Run folder: checkpoint, metrics, TensorBoard log, and the bundle at the end."""
+    preset: Literal["nano"] = "nano"
+    """Size of the model."""
+    protocol: Literal["eth-ucy"] | None = None
+    """Train the five leave-one-out folds, each into OUT/FOLD/seedN."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds; with --protocol every fold is trained with each."""
+    steps: int | None = None
+    """Optimisation steps; default by preset or protocol."""
+    learning_rate: float | None = None
+    """Peak learning rate; default by preset or protocol."""
+    latent: float | None = None
+    """Weight of latent prediction; 0 turns the latent objective off."""
+    jobs: int = 1
+    """Runs trained side by side, one thread each (folds and seeds)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+    licence: str = "not stated"
+    """Licence of the data, for the model card."""
+    name: str | None = None
+    """Name of the bundle; default the preset's."""
+    resume: bool = False
+    """Go on where the run folder's checkpoints stand."""
+    json: Path | None = None
+    """Write the figures to this file."""
+
+    def run(self) -> int:
+        from drivewm_datasets.plans import plan_runs
+        from drivewm_datasets.run_all import run_all
+
+        if self.out.exists() and any(self.out.iterdir()) and not self.resume:
+            raise InputError(f"{self.out} is not empty; pass --resume to go on with it, or name another --out")
+        plans = plan_runs(
+            data=self.data,
+            out=self.out,
+            preset=self.preset,
+            protocol=self.protocol,
+            seeds=self.seeds,
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            latent=self.latent,
+            licence=self.licence,
+            name=self.name,
+        )
+        results = run_all(plans, jobs=self.jobs, device=self.device, resume=self.resume)
+        if self.json:
+            write_json(self.json, {"runs": results})
+        return 0

@@ -1,0 +1,169 @@
+"""Scene to model inputs: the one path that serves training and the car alike.
+
+Pure NumPy. Every agent and polyline is written in its own frame, so that only relative poses carry the
+place and direction of the scene: turning or moving the scene turns and moves the forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from drivewm.frames import rotate, to_frame
+from drivewm.types import DEFAULT_SIZE, LineKind, RoadMap, Scene, Tracks
+
+KINDS = 3
+HISTORY_CHANNELS = 5  # x, y and velocity x, y in the agent's frame, age
+ATTRIBUTES = KINDS + 5  # kind one-hot, length, width, size known, speed, heading known
+LINE_POINTS = 10
+LINE_CHANNELS = 4  # x, y and direction x, y in the polyline's frame
+LINE_KINDS = len(LineKind)
+MAP_RADIUS_M = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInputs:
+    """Fixed shapes, float32, masks 0 or 1: the very names of the ONNX inputs. Padding is zero.
+
+    Axes: B scenes, A agents, S history slots (newest first), P polylines, L points.
+    """
+
+    history: Float[ndarray, "B A S 5"]
+    history_mask: Float[ndarray, "B A S"]
+    attributes: Float[ndarray, "B A 8"]
+    agent_pose: Float[ndarray, "B A 4"]  # x, y, cos yaw, sin yaw; metres from the scene's centre
+    agent_velocity: Float[ndarray, "B A 2"]  # m/s in the agent's own frame
+    agent_mask: Float[ndarray, "B A"]
+    lines: Float[ndarray, "B P L 4"]
+    line_mask: Float[ndarray, "B P"]
+    line_kind: Float[ndarray, "B P 6"]
+    line_pose: Float[ndarray, "B P 4"]
+
+    def as_dict(self) -> dict[str, ndarray]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+INPUT_NAMES = tuple(f.name for f in fields(ModelInputs))
+
+
+def agent_features(
+    tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray, "2"]
+) -> dict[str, ndarray]:
+    """The per-agent inputs of A agents, without batch axis. `center` becomes the origin of `agent_pose`."""
+    frame = np.concatenate([tracks.position[:, 0], tracks.yaw[:, :1]], axis=-1)
+    at_slots = np.broadcast_to(frame[:, None], (*tracks.valid.shape, 3))
+    position = to_frame(tracks.position, at_slots)
+    velocity = rotate(tracks.velocity, -at_slots[..., 2])
+    age = np.broadcast_to(-tracks.times, tracks.valid.shape)
+    history = np.concatenate([position, velocity, age[..., None]], axis=-1)
+    now = velocity[:, 0]
+    size = np.where(tracks.size_valid[:, None], tracks.size, DEFAULT_SIZE[tracks.kind])
+    attributes = np.concatenate(
+        [
+            np.eye(KINDS)[tracks.kind],
+            size,
+            tracks.size_valid[:, None],
+            np.hypot(now[:, 0], now[:, 1])[:, None],
+            tracks.heading_valid[:, None],
+        ],
+        axis=-1,
+    )
+    pose = np.concatenate(
+        [frame[:, :2] - center, np.cos(frame[:, 2:]), np.sin(frame[:, 2:])], axis=-1
+    )
+    return {
+        "history": np.where(tracks.valid[..., None], history, 0.0),
+        "history_mask": tracks.valid,
+        "attributes": attributes,
+        "agent_pose": pose,
+        "agent_velocity": now,
+        "agent_mask": tracks.valid[:, 0],
+    }
+
+
+def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Float[ndarray, "P"]]:
+    """Polylines cut into pieces of 10 points (the last point of one is the first of the next) and their kinds.
+
+    Shorter pieces are padded by their last point, which has no direction.
+    """
+    pieces, kinds = [], []
+    for points, valid, kind in zip(road_map.points, road_map.valid, road_map.kind, strict=True):
+        line = points[valid]
+        for start in range(0, max(len(line) - 1, 0), LINE_POINTS - 1):
+            piece = line[start : start + LINE_POINTS]
+            pad = np.repeat(piece[-1:], LINE_POINTS - len(piece), axis=0)
+            pieces.append(np.concatenate([piece, pad]))
+            kinds.append(kind)
+    if not pieces:
+        return np.zeros((0, LINE_POINTS, 2)), np.zeros(0, np.int64)
+    return np.stack(pieces), np.asarray(kinds, np.int64)
+
+
+def line_features(
+    lines: Float[ndarray, "P L 2"], kind: Float[ndarray, "P"], center: Float[ndarray, "2"], limit: int
+) -> dict[str, ndarray]:
+    """The map inputs: the `limit` polylines nearest to the centre, within 60 m, each in its own frame."""
+    middle = lines[:, LINE_POINTS // 2] if len(lines) else np.zeros((0, 2))
+    distance = np.hypot(*(middle - center).T) if len(lines) else np.zeros(0)
+    near = np.argsort(distance, kind="stable")
+    near = near[distance[near] < MAP_RADIUS_M][:limit]
+    out = {
+        "lines": np.zeros((limit, LINE_POINTS, LINE_CHANNELS)),
+        "line_mask": np.zeros(limit),
+        "line_kind": np.zeros((limit, LINE_KINDS)),
+        "line_pose": np.zeros((limit, 4)),
+    }
+    if len(near) == 0:
+        return out
+    chosen = lines[near]
+    step = np.diff(chosen, axis=1, append=chosen[:, -1:])
+    yaw = np.arctan2(step[:, 0, 1], step[:, 0, 0])
+    frame = np.concatenate([middle[near], yaw[:, None]], axis=-1)
+    at_points = np.broadcast_to(frame[:, None], (*chosen.shape[:2], 3))
+    count = len(near)
+    out["lines"][:count] = np.concatenate(
+        [to_frame(chosen, at_points), rotate(step, -at_points[..., 2])], axis=-1
+    )
+    out["line_mask"][:count] = 1
+    out["line_kind"][:count] = np.eye(LINE_KINDS)[kind[near]]
+    out["line_pose"][:count] = np.concatenate(
+        [frame[:, :2] - center, np.cos(frame[:, 2:]), np.sin(frame[:, 2:])], axis=-1
+    )
+    return out
+
+
+def scene_center(position: Float[ndarray, "A 2"], present: ndarray) -> Float[ndarray, "2"]:
+    """Where the recentred frame has its origin: the mean of the present agents."""
+    return position[present].mean(axis=0) if present.any() else np.zeros(2)
+
+
+def stack_inputs(rows: Sequence[dict[str, ndarray]], agents: int) -> ModelInputs:
+    """One batch from per-scene features, agents padded with zeros to `agents`."""
+    columns = {}
+    for name in INPUT_NAMES:
+        first = rows[0][name]
+        per_agent = name in ("history", "history_mask", "attributes") or name.startswith("agent_")
+        shape = (len(rows), agents, *first.shape[1:]) if per_agent else (len(rows), *first.shape)
+        batch = np.zeros(shape, np.float32)
+        for i, row in enumerate(rows):
+            batch[i, : len(row[name])] = row[name]
+        columns[name] = batch
+    return ModelInputs(**columns)
+
+
+def featurize(scenes: Sequence[Scene], *, agents: int | None = None, polylines: int = 64) -> ModelInputs:
+    """One batch of scenes. Agents are padded to `agents` (default: as many as the fullest scene has)."""
+    rows = []
+    for scene in scenes:
+        tracks = scene.tracks
+        center = scene_center(tracks.position[:, 0], tracks.valid[:, 0])
+        lines, kind = split_lines(scene.road_map)
+        rows.append(agent_features(tracks, center) | line_features(lines, kind, center, polylines))
+    most = max([1, *(scene.tracks.agents for scene in scenes)])
+    if agents is not None and most > agents:
+        raise ValueError(f"{most} agents do not fit {agents} slots")
+    return stack_inputs(rows, agents or most)

@@ -1,0 +1,89 @@
+"""The list of a collection's finished episodes, and what they were made with: written whole, read on resume."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from drivewm.errors import InputError
+from drivewm_datasets.episode import verify_episode
+from drivewm_sim.collect import EpisodeResult
+
+MANIFEST_FILE = "manifest.json"
+MANIFEST_SCHEMA = 1
+
+
+@dataclass
+class Manifest:
+    """`recipe` is everything that decides an episode's content, except how many there are and who makes them."""
+
+    recipe: dict[str, Any]
+    episodes: dict[str, EpisodeResult] = field(default_factory=dict)
+
+    @property
+    def hash_of_hashes(self) -> str:
+        """SHA-256 over the episodes' hashes in the order of their names."""
+        return sha256("\n".join(self.episodes[n].hash for n in sorted(self.episodes)).encode()).hexdigest()
+
+    def write(self, out: Path) -> None:
+        """Replaces the manifest in one step."""
+        document = {
+            "schema": MANIFEST_SCHEMA,
+            "recipe": self.recipe,
+            "episodes": {name: asdict(self.episodes[name]) for name in sorted(self.episodes)},
+            "hash_of_hashes": self.hash_of_hashes,
+        }
+        draft = out / f".{MANIFEST_FILE}.{os.getpid()}"
+        draft.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        os.replace(draft, out / MANIFEST_FILE)
+
+
+def read_manifest(out: Path) -> Manifest:
+    """The manifest of a collection begun earlier."""
+    file = out / MANIFEST_FILE
+    try:
+        document = json.loads(file.read_text())
+        if document["schema"] != MANIFEST_SCHEMA:
+            raise InputError(
+                f"{file} has schema {document['schema']}, this version reads {MANIFEST_SCHEMA}; collect anew"
+            )
+        return Manifest(document["recipe"], {n: EpisodeResult(**e) for n, e in document["episodes"].items()})
+    except FileNotFoundError:
+        raise InputError(
+            f"{out}: no {MANIFEST_FILE} to resume from; name a collection or an empty folder"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: not a readable manifest ({error}); collect into an empty folder") from None
+
+
+def check_same_recipe(manifest: Manifest, recipe: dict[str, Any], out: Path) -> None:
+    """InputError naming the first difference: one collection holds episodes of one recipe."""
+    for key in sorted(manifest.recipe.keys() | recipe.keys()):
+        if manifest.recipe.get(key) != recipe.get(key):
+            raise InputError(
+                f"{out} was collected with {key} {manifest.recipe.get(key)!r}, not {recipe.get(key)!r}; "
+                "repeat the options of the first run or name an empty folder"
+            )
+
+
+def drop_damaged(manifest: Manifest, out: Path, names: Iterable[str]) -> list[str]:
+    """Forgets the listed episodes that are missing, damaged or not the ones that were listed; gives their names."""
+    damaged = []
+    for name in names:
+        if name not in manifest.episodes:
+            continue
+        try:
+            intact = verify_episode(out / name) == manifest.episodes[name].hash
+        except InputError:
+            intact = False
+        if not intact:
+            del manifest.episodes[name]
+            damaged.append(name)
+    return damaged

@@ -1,0 +1,13 @@
+"""Scenarios by name: how busy the street is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from drivewm_sim.simulator import Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    "street": Scenario(),
+    "quiet": replace(Scenario(), vehicles_per_hour=300.0, pedestrians_per_hour=500.0),
+    "busy": replace(Scenario(), vehicles_per_hour=750.0, pedestrians_per_hour=2000.0),
+}

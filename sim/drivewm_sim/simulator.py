@@ -1,0 +1,135 @@
+"""The simulator protocol and its nouns: a world that advances one step of 0.1 s at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol
+
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+PHYSICS_S = 0.05
+"""Bodies move in steps of this many seconds."""
+DECISION_S = 0.1
+"""Decisions are taken, and frames logged, this often (seconds)."""
+
+
+class Intent(IntEnum):
+    """What an agent is doing, as the simulator knows it: a label for learning, never an input."""
+
+    DRIVING = 0
+    YIELDING = 1  # a driver who slows or waits for a pedestrian
+    BRAKING = 2  # a driver in an emergency stop
+    WALKING = 3
+    APPROACHING = 4  # walks to the kerb to cross
+    WAITING = 5  # stands at the kerb, looks
+    CROSSING = 6
+    PAUSING = 7  # stands still on the way
+    TURNING_BACK = 8  # returns to the kerb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agents:
+    """Agents at one instant in the scene frame, ordered by uid. Axis: N agents."""
+
+    uid: Int[ndarray, "N"]  # unique within an episode, never reused
+    kind: Int[ndarray, "N"]  # drivewm.types.Kind
+    pose: Float[ndarray, "N 3"]  # x, y of the box centre (m), yaw in [-pi, pi)
+    velocity: Float[ndarray, "N 2"]  # m/s
+    size: Float[ndarray, "N 2"]  # length, width (m)
+    intent: Int[ndarray, "N"]  # Intent
+
+    def where(self, keep: Bool[ndarray, "N"]) -> Agents:
+        """The agents for which `keep` holds."""
+        return Agents(
+            uid=self.uid[keep],
+            kind=self.kind[keep],
+            pose=self.pose[keep],
+            velocity=self.velocity[keep],
+            size=self.size[keep],
+            intent=self.intent[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened within the last step, to whom, and with whom (-1: nobody)."""
+
+    name: str  # yield, emergency_brake, crossing_started, crossing_finished, turned_back, contact
+    uid: int
+    other: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The world at one instant."""
+
+    index: int  # 0 at reset, then one a step
+    time_s: float
+    ego_uid: int
+    truth: Agents
+    perceived: Agents  # what the car knows; same uids
+    events: tuple[Event, ...] = ()
+    finished: bool = False  # the ego has reached the end of its route
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgoCommand:
+    """What the ego does until the next step."""
+
+    acceleration: float = 0.0  # m/s^2, forward
+    curvature: float = 0.0  # 1/m of the path of the box centre, left positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a backend can do beyond stepping."""
+
+    branching: bool  # snapshot() and restore() are exact
+    sensors: bool  # `perceived` comes from a sensor model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One kind of episode. The seed decides the rest."""
+
+    town: str = "crossing"
+    vehicles_per_hour: float = 560.0  # entering each lane
+    pedestrians_per_hour: float = 1200.0  # starting a walk anywhere in the town
+    crossing_share: float = 0.7  # of walks whose destination lies on the other side
+    midblock_share: float = 0.12  # of those, the walks that do not use the zebra
+    duration_s: float = 30.0
+    warm_up_s: float = 40.0  # simulated before the first frame, so that the street is alive
+    ego_start_m: float = 12.0  # along the ego's route
+    ego_speed_mps: float = 9.0  # desired, and at the start where the traffic allows
+
+    def __post_init__(self) -> None:
+        for name in ("vehicles_per_hour", "pedestrians_per_hour", "warm_up_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.duration_s <= 0 or self.ego_speed_mps <= 0:
+            raise ValueError(
+                f"duration and ego speed must be positive, got {self.duration_s}, {self.ego_speed_mps}"
+            )
+
+
+Snapshot = Any
+"""Opaque: whatever a backend needs to return to an instant."""
+
+
+class Simulator(Protocol):
+    """A world that advances one step at a time. Same scenario and seed, same episode."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def reset(self, scenario: Scenario, seed: int) -> Frame: ...
+
+    def step(self, ego: EgoCommand) -> Frame: ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    def restore(self, snapshot: Snapshot) -> Frame: ...
+
+    def close(self) -> None: ...
