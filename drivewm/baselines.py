@@ -102,7 +102,9 @@ def _filter(
         return np.vstack([position[-1], np.zeros(2)]), np.diag([r, 1.0])
     dt = times[1] - times[0]
     state = np.vstack([position[1], (position[1] - position[0]) / dt])
+    # The mean velocity between two points differs from the last by half a step of acceleration.
     p = r * np.array([[1, 1 / dt], [1 / dt, 2 / dt**2]])
+    p[1, 1] += (KALMAN_ACCELERATION_SD * dt / 2) ** 2
     for measured, dt in zip(position[2:], np.diff(times[1:]), strict=True):
         step = _transition(dt)
         state, p = step @ state, step @ p @ step.T + _process_noise(dt)

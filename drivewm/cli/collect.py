@@ -75,7 +75,7 @@ class Collect:
         """InputError on the first option that cannot be met, before anything is written."""
         if self.backend != "embedded":
             raise InputError(
-                f"--backend {self.backend}: this version has the embedded backend only; use --backend embedded"
+                f"--backend {self.backend}: this version has only the embedded backend; use that"
             )
         for name in ("episodes", "workers"):
             if getattr(self, name) < 1:
@@ -111,7 +111,7 @@ class Collect:
 
     def _jobs(self) -> list[EpisodeJob]:
         from drivewm_sim.collect import EpisodeJob
-        from drivewm_sim.random import episode_seed
+        from drivewm_sim.randomness import episode_seed
         from drivewm_sim.scenarios import SCENARIOS
 
         policies = ("rule", "random") if self.policy == "mixed" else (self.policy,)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from drivewm.cli.figures import write_json
+from drivewm.cli.figures import terminal, write_json
 from drivewm.errors import InputError
 
 DEFAULT_MODES = {"joint": 6, "marginal": 20}
@@ -30,7 +30,6 @@ class Predict:
     """Write the figures to this file."""
 
     def run(self) -> int:
-        from rich.console import Console
         from rich.progress import track
         from rich.table import Table
 
@@ -52,7 +51,7 @@ class Predict:
         recordings = read_recordings(list(self.data))
         anchors = [(r, t) for r in recordings for t in anchor_times(r, self.every)]
         count = {"anchors": 0, "agents": 0, "model": 0, "kinematic": 0}
-        console = Console()
+        console = terminal()
         with ForecastWriter(self.out, self.head, modes) as writer:
             chunks = list(batches(anchors, 16))
             for chunk in track(chunks, description="forecasting", console=console):

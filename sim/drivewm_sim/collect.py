@@ -67,7 +67,7 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
 def collect_episode(
     simulator: Simulator, scenario: Scenario, policy: str, seed: int, name: str
 ) -> tuple[Episode, Counter[str]]:
-    """Drives until the time is up or the ego has arrived; logs at 10 Hz, the command beside the frame it answers."""
+    """Drives until time is up or the ego has arrived; frames are logged with the command that follows."""
     town = load_town(scenario.town)
     driver = POLICIES[policy](town.graph, scenario, seed)
     frames: list[Frame] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from drivewm.types import Kind
 from drivewm_sim.lines import line_point, project
-from drivewm_sim.random import EGO, uniform
+from drivewm_sim.randomness import EGO, uniform
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import DECISION_S, EgoCommand, Frame, Intent, Scenario
 from drivewm_sim.vehicles import COMFORT, EMERGENCY, HARD, JERK, MAX_CURVATURE, STOP_BEFORE_M, idm
@@ -48,7 +48,9 @@ def _ego_of(frame: Frame, graph: RoadGraph, route: int) -> _Ego:
     agents = frame.perceived
     x, y, yaw = (float(v) for v in agents.pose[row])
     speed = float(agents.velocity[row] @ [math.cos(yaw), math.sin(yaw)])
-    return _Ego(*project(graph.routes, route, x, y), x, y, yaw, speed, *(float(v) for v in agents.size[row]))
+    s, d = project(graph.routes, route, x, y)
+    length, width = (float(v) for v in agents.size[row])
+    return _Ego(s, d, x, y, yaw, speed, length, width)
 
 
 def _steering(ego: _Ego, graph: RoadGraph, route: int, offset: float) -> float:
@@ -127,7 +129,7 @@ class RulePolicy:
 
 
 class RandomPolicy:
-    """Changes its mind every few seconds: hurries, dawdles, creeps, stops, wanders in its lane, is or is not polite.
+    """Changes its mind every few seconds: hurries, creeps, stops, wanders in its lane, is polite or not.
 
     It still follows the car ahead and brakes for people in its path, so that what it does could be a person.
     """
@@ -146,7 +148,7 @@ class RandomPolicy:
             self._until = frame.time_s + 1.5 + 3.5 * self._draw(0)
         ego = _ego_of(frame, self._graph, 0)
         mood = self._draw(1)
-        # One in twelve stops, one in six creeps, the others drive between half and one and a half times as fast.
+        # One in twelve stops, one in six creeps, the others drive at half to one and a half times the usual.
         factor = 0.0 if mood < 0.08 else 0.2 if mood < 0.25 else 0.5 + self._draw(2)
         desired = factor * self._usual
         wish = min(max((desired - ego.speed) * (0.4 + 0.8 * self._draw(3)), -3.0), 2.0)

@@ -1,4 +1,4 @@
-"""Many episodes by many workers: Ray actors, or plain processes where ray is not installed, or just this process.
+"""Many episodes by many workers: Ray actors, plain processes where ray is missing, or just this process.
 
 Who makes an episode does not matter: its seed comes from the collection's seed and its index alone.
 """

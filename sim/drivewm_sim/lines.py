@@ -28,7 +28,7 @@ def make_lines(polylines: list[Float[ndarray, "n 2"]], spacing: float = 1.0) -> 
     start, step, parts = [0], [], []
     for points in polylines:
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-        count = max(int(round(along[-1] / spacing)), 1)
+        count = max(round(along[-1] / spacing), 1)
         s = np.linspace(0.0, along[-1], count + 1)
         xy = np.stack([np.interp(s, along, points[:, 0]), np.interp(s, along, points[:, 1])], -1)
         tangent = np.gradient(xy, axis=0, edge_order=2 if count > 1 else 1)
@@ -51,7 +51,7 @@ def line_point(lines: Lines, k: int, s: float, d: float) -> tuple[float, float, 
     """x, y, yaw at s along line k, d metres to its left; beyond the ends the line goes on straight."""
     last = lines.start[k + 1] - lines.start[k] - 1
     u = s / lines.step[k]
-    cell = min(max(int(math.floor(u)), 0), last - 1)
+    cell = min(max(math.floor(u), 0), last - 1)
     w = u - cell
     i = lines.start[k] + cell
     yaw = lines.yaw[i] + min(max(w, 0.0), 1.0) * (lines.yaw[i + 1] - lines.yaw[i])

@@ -1,4 +1,4 @@
-"""The list of a collection's finished episodes, and what they were made with: written whole, read on resume."""
+"""A collection's finished episodes and what they were made with: written whole, read on resume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANIFEST_SCHEMA = 1
 
 @dataclass
 class Manifest:
-    """`recipe` is everything that decides an episode's content, except how many there are and who makes them."""
+    """`recipe` is all that decides what an episode holds, except how many there are and who makes them."""
 
     recipe: dict[str, Any]
     episodes: dict[str, EpisodeResult] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def check_same_recipe(manifest: Manifest, recipe: dict[str, Any], out: Path) -> 
 
 
 def drop_damaged(manifest: Manifest, out: Path, names: Iterable[str]) -> list[str]:
-    """Forgets the listed episodes that are missing, damaged or not the ones that were listed; gives their names."""
+    """Forgets the listed episodes that are missing, damaged or others than were listed; gives their names."""
     damaged = []
     for name in names:
         if name not in manifest.episodes:

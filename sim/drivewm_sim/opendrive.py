@@ -142,7 +142,7 @@ def _point(
     for index in np.unique(piece):
         geometry, rows = geometries[index], piece == index
         local, turned = geometry.shape.at(s[rows] - geometry.s)
-        position[rows] = rotate(local, geometry.heading) + [geometry.x, geometry.y]
+        position[rows] = rotate(local, geometry.heading) + np.array([geometry.x, geometry.y])
         heading[rows] = geometry.heading + turned
     left = np.stack([-np.sin(heading), np.cos(heading)], -1)
     return position + left * np.broadcast_to(t, s.shape)[:, None], heading

@@ -11,7 +11,7 @@ import math
 
 from numba import njit
 
-from drivewm_sim.random import GAIT, HALT, PERCEIVE, normal, uniform
+from drivewm_sim.randomness import GAIT, HALT, PERCEIVE, normal, uniform
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.state import NO_CROSSING, Pedestrians, Vehicles
@@ -21,7 +21,7 @@ SIGHT_M = 80.0
 DISTRACTED_S = 2.5  # arrival times beyond this escape one who looks at a device
 APPROACH_M = 6.0  # from the kerb point
 AT_KERB_M = 0.5
-IMPATIENCE = 0.35  # share of the critical gap that waiting wears away
+IMPATIENCE = 0.45  # share of the critical gap that waiting wears away
 IMPATIENCE_S = 20.0
 HALTS_PER_S = 0.004  # stops on the sidewalk: a window, a telephone
 BLOCKED_M = 0.9  # a body this close to the line across stands in the way
@@ -40,7 +40,7 @@ def _seems_clear(
     cars: Vehicles,
     on: OnRoutes,
 ) -> bool:
-    """Whether pedestrian p believes that vehicle j leaves the time to enter its lane after `enter_s` seconds."""
+    """Whether pedestrian p believes that vehicle j leaves time to enter its lane after `enter_s` seconds."""
     gap = on.s[p, cars.route[j]] - cars.s[j] - 0.5 * cars.length[j]
     if gap < -cars.length[j] - BLOCKED_M or gap > SIGHT_M:
         return True
@@ -160,7 +160,7 @@ def _at_the_kerb(
 
 @njit(cache=True)
 def decide(people: Pedestrians, cars: Vehicles, on: OnRoutes, graph: RoadGraph, seed: int, tick: int) -> None:
-    """One decision of every pedestrian. Reads vehicles as they move, not what their drivers have just decided."""
+    """One decision of every pedestrian. Reads how vehicles move, not what their drivers have just decided."""
     for p in range(len(people.uid)):
         uid, state = people.uid[p], people.intent[p]
         people.timer[p] += DECISION_S
@@ -173,7 +173,7 @@ def decide(people: Pedestrians, cars: Vehicles, on: OnRoutes, graph: RoadGraph, 
                 people.intent[p], people.timer[p], people.halt[p] = _APPROACHING, 0.0, 0.0
             elif uniform(seed, uid, HALT, tick, 0) < HALTS_PER_S * DECISION_S:
                 people.halt[p] = 2.0 + 5.0 * uniform(seed, uid, HALT, tick, 1)
-        elif state == _APPROACHING or state == _WAITING:
+        elif state in (_APPROACHING, _WAITING):
             _at_the_kerb(p, seed, people, cars, on, graph)
         elif state == _TURNING:
             if math.hypot(people.kerb_x[p] - people.x[p], people.kerb_y[p] - people.y[p]) < AT_KERB_M:

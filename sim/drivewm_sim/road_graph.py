@@ -86,9 +86,7 @@ class _Roads:
 
     def samples(self, piece: LanePiece, spacing: float) -> Float[ndarray, "n"]:
         section = self.by_id[piece.road].sections[piece.section]
-        return np.linspace(
-            section.s, section.end, max(int(round((section.end - section.s) / spacing)), 1) + 1
-        )
+        return np.linspace(section.s, section.end, max(round((section.end - section.s) / spacing), 1) + 1)
 
     def line(self, piece: LanePiece, spacing: float, across: float = 0.5) -> Float[ndarray, "n 2"]:
         """Points along a lane in the direction of travel; `across` 0 is its inner edge, 1 its outer."""
@@ -129,8 +127,8 @@ def compile_graph(roads: tuple[Road, ...]) -> RoadGraph:
     walks = make_lines([_joined(index, chain) for chain in sidewalks])
     # Taken along s, a right-hand sidewalk (negative lane) has the road to its left.
     side = np.array([1.0 if (c[0].lane < 0) == c[0].forward else -1.0 for c in sidewalks])
-    zebras = [_zebra(c, walks, side, routes) for road in roads for c in road.crosswalks]
-    zebras = [z for z in zebras if z is not None]
+    found = [_zebra(c, walks, side, routes) for road in roads for c in road.crosswalks]
+    zebras = [z for z in found if z is not None]
     count = len(driving)
     return RoadGraph(
         routes=routes,
@@ -213,7 +211,7 @@ def _inside(points: Float[ndarray, "n 2"], polygon: Float[ndarray, "m 2"]) -> Bo
 
 
 def compile_road_map(roads: tuple[Road, ...], spacing: float = 2.0) -> RoadMap:
-    """Lane centres and edges, crosswalk outlines (closed) and sidewalk centres, about `spacing` metres apart."""
+    """Lane centres, edges, crosswalk outlines (closed), sidewalk centres, sampled `spacing` metres apart."""
     index = _Roads(roads)
     lines: list[tuple[LineKind, Float[ndarray, "n 2"]]] = []
     for piece, _ in index.pieces("driving"):

@@ -9,5 +9,5 @@ from drivewm_sim.simulator import Scenario
 SCENARIOS: dict[str, Scenario] = {
     "street": Scenario(),
     "quiet": replace(Scenario(), vehicles_per_hour=300.0, pedestrians_per_hour=500.0),
-    "busy": replace(Scenario(), vehicles_per_hour=750.0, pedestrians_per_hour=2000.0),
+    "busy": replace(Scenario(), vehicles_per_hour=560.0, pedestrians_per_hour=1400.0),
 }

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Bool
+from numba import njit
+from numpy import ndarray
 
 from drivewm_sim import state
 from drivewm_sim.lines import line_length, line_point, project
-from drivewm_sim.random import ARRIVAL, TRAITS, TRIP, normal, uniform
+from drivewm_sim.randomness import ARRIVAL, TRAITS, TRIP, normal, uniform
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import DECISION_S, Intent, Scenario
-from drivewm_sim.state import MIDBLOCK, NO_CROSSING, Spawners, Vehicles, World
+from drivewm_sim.state import MIDBLOCK, NO_CROSSING, Pedestrians, Spawners, Vehicles, World
 from drivewm_sim.vehicles import idm
 
 EGO_UID = 0
@@ -26,6 +29,7 @@ DISTRACTED_SHARE = 0.08
 TURN_BACK_SHARE = 0.03
 MAX_GROUP = 3
 KERB_INSET_M = 0.4  # how far from the edge of the sidewalk people wait
+_WALKING = int(Intent.WALKING)
 _WALKS = -1000  # key of the walk spawner's numbers; routes use -1, -2, ...
 
 
@@ -54,56 +58,70 @@ def empty_world(graph: RoadGraph, scenario: Scenario, seed: int) -> World:
 def arrivals(world: World, graph: RoadGraph, scenario: Scenario, seed: int) -> World:
     """The world with everybody whose time to appear has come, if there is room for them."""
     now = world.tick * DECISION_S
-    due, index = world.spawners
+    due, arrived = world.spawners
     for route in range(len(due) - 1):
         if now >= due[route] and _has_room(world.vehicles, route):
             world = _add_vehicle(world, graph, seed, route, 2.5)
-            index[route] += 1
-            due[route] = now + _interval(scenario.vehicles_per_hour, seed, -1 - route, index[route])
+            arrived[route] += 1
+            due[route] = now + _interval(scenario.vehicles_per_hour, seed, -1 - route, arrived[route])
     while now >= due[-1]:
-        world = _add_group(world, graph, scenario, seed, int(index[-1]))
-        index[-1] += 1
+        world = _add_group(world, graph, scenario, seed, int(arrived[-1]))
+        arrived[-1] += 1
         # Demand counts people, arrivals are groups of 1.5 on average.
-        due[-1] += _interval(scenario.pedestrians_per_hour / 1.5, seed, _WALKS, index[-1])
+        due[-1] += _interval(scenario.pedestrians_per_hour / 1.5, seed, _WALKS, arrived[-1])
     return world
 
 
 def departures(world: World, graph: RoadGraph) -> World:
     """The world without those who have arrived: off the end of the route, or at the door."""
     cars, people = world.vehicles, world.pedestrians
-    ends = np.array([line_length(graph.routes, r) for r in range(len(graph.routes.step))])
-    staying = cars.external | (cars.s - 0.5 * cars.length < ends[cars.route])
-    if not staying.all():
-        cars = state.keep(cars, staying)
-    last = np.flatnonzero((people.zebra == NO_CROSSING) & (people.intent == Intent.WALKING))
-    gone = np.zeros(len(people.uid), bool)
-    for p in last:
-        s, _ = project(graph.walks, people.walk[p], people.x[p], people.y[p])
-        gone[p] = abs(s - people.goal_s[p]) < 0.8
+    left = _off_the_end(cars, graph)
+    if left.any():
+        cars = cars[~left]
+    gone = _at_the_goal(people, graph)
     if gone.any():
-        people = state.keep(people, ~gone)
+        people = people[~gone]
     return world._replace(vehicles=cars, pedestrians=people)
+
+
+@njit(cache=True)
+def _off_the_end(cars: Vehicles, graph: RoadGraph) -> Bool[ndarray, "V"]:
+    out = np.zeros(len(cars), np.bool_)
+    for i in range(len(cars)):
+        beyond = cars.s[i] - 0.5 * cars.length[i] - line_length(graph.routes, cars.route[i])
+        out[i] = beyond >= 0.0 and not cars.external[i]
+    return out
+
+
+@njit(cache=True)
+def _at_the_goal(people: Pedestrians, graph: RoadGraph) -> Bool[ndarray, "P"]:
+    out = np.zeros(len(people), np.bool_)
+    for p in range(len(people)):
+        if people.zebra[p] == NO_CROSSING and people.intent[p] == _WALKING:
+            s, _ = project(graph.walks, people.walk[p], people.x[p], people.y[p])
+            out[p] = abs(s - people.goal_s[p]) < 0.8
+    return out
 
 
 def enter_ego(world: World, graph: RoadGraph, scenario: Scenario) -> World:
     """Puts the ego on its route, in place of any car that is in the way."""
     cars = world.vehicles
     start = scenario.ego_start_m
-    near = (cars.route == 0) & (cars.s > start - 15.0) & (cars.s < start + 14.0)
-    cars = state.keep(cars, cars.external | ~near)
-    cars.s[0] = start
-    cars.x[0], cars.y[0], cars.yaw[0] = line_point(graph.routes, 0, start, 0.0)
-    ahead = np.flatnonzero((cars.route == 0) & (cars.s > start))
-    leader = ahead[np.argmin(cars.s[ahead])] if len(ahead) else -1
+    near = (cars["route"] == 0) & (cars["s"] > start - 15.0) & (cars["s"] < start + 14.0)
+    cars = cars[cars["external"] | ~near]
+    cars["s"][0] = start
+    cars["x"][0], cars["y"][0], cars["yaw"][0] = line_point(graph.routes, 0, start, 0.0)
+    ahead = np.flatnonzero((cars["route"] == 0) & (cars["s"] > start))
+    leader = ahead[np.argmin(cars["s"][ahead])] if len(ahead) else -1
     speed = scenario.ego_speed_mps
     if leader >= 0:  # no faster than a driver already following would be
-        gap = cars.s[leader] - start - 0.5 * (cars.length[leader] + cars.length[0])
+        gap = cars["s"][leader] - start - 0.5 * (cars["length"][leader] + cars["length"][0])
         while (
             speed > 0.5
-            and idm(speed, scenario.ego_speed_mps + 2.0, gap, speed - cars.speed[leader], 1.2, 2.0) < -1.0
+            and idm(speed, scenario.ego_speed_mps + 2.0, gap, speed - cars["speed"][leader], 1.2, 2.0) < -1.0
         ):
             speed -= 0.25
-    cars.speed[0] = speed
+    cars["speed"][0] = speed
     return world._replace(vehicles=cars)
 
 
@@ -115,9 +133,9 @@ def _interval(per_hour: float, seed: int, spawner: int, index: int) -> float:
     return least - (mean - least) * math.log(1.0 - uniform(seed, spawner, ARRIVAL, index, 0))
 
 
-def _has_room(cars: Vehicles, route: int) -> bool:
-    on = (cars.route == route) & (cars.s > -50.0)
-    return not on.any() or bool((cars.s[on] - 0.5 * cars.length[on]).min() > 14.0)
+def _has_room(cars: ndarray, route: int) -> bool:
+    on = (cars["route"] == route) & (cars["s"] > -50.0)
+    return not on.any() or bool((cars["s"][on] - 0.5 * cars["length"][on]).min() > 14.0)
 
 
 def _clipped(seed: int, uid: int, draw: int, mean: float, spread: float, low: float, high: float) -> float:
@@ -140,18 +158,22 @@ def _add_vehicle(world: World, graph: RoadGraph, seed: int, route: int, s: float
     uid = world.next_uid
     desired = _clipped(seed, uid, 0, 9.8, 1.4, 6.5, 13.5)
     x, y, yaw = line_point(graph.routes, route, s, 0.0)
-    on = world.vehicles.route == route
-    ahead = world.vehicles.s[on] > s
+    on = world.vehicles["route"] == route
+    ahead = world.vehicles["s"][on] > s
     leader = (
-        world.vehicles.speed[on][ahead][np.argmin(world.vehicles.s[on][ahead])] if ahead.any() else desired
+        world.vehicles["speed"][on][ahead][np.argmin(world.vehicles["s"][on][ahead])]
+        if ahead.any()
+        else desired
     )
     # Few give way at high speed: 75 % at 20 mph, 17 % at 37 mph.
     yields = min(max(0.75 - (desired - 8.94) * 0.58 / 7.6, 0.05), 0.95)
     car = {
         "uid": uid, "route": route, "s": s, "x": x, "y": y, "yaw": yaw,
         "speed": min(desired, leader + 1.0), "desired_speed": desired,
-        "length": _clipped(seed, uid, 1, 4.5, 0.25, 3.6, 5.2), "width": _clipped(seed, uid, 2, 1.85, 0.06, 1.65, 2.0),
-        "headway": _clipped(seed, uid, 3, 1.4, 0.3, 0.9, 2.2), "yields": yields, "intent": int(Intent.DRIVING),
+        "length": _clipped(seed, uid, 1, 4.5, 0.25, 3.6, 5.2),
+        "width": _clipped(seed, uid, 2, 1.85, 0.06, 1.65, 2.0),
+        "headway": _clipped(seed, uid, 3, 1.4, 0.3, 0.9, 2.2), "yields": yields,
+        "intent": int(Intent.DRIVING),
     }  # fmt: skip
     return world._replace(next_uid=uid + 1, vehicles=state.append(world.vehicles, car))
 
@@ -210,7 +232,7 @@ def _zebra_for(graph: RoadGraph, walk: int, far: int, draw: float) -> tuple[int,
 
 
 def _end_of_walk(graph: RoadGraph, walk: int, place: float, door: float, where: float) -> tuple[float, bool]:
-    """Where on a path a walk begins or ends: at a door, not far from where the road is crossed, or at an end."""
+    """Where on a path a walk begins or ends: at a door near the place of crossing, or at an end."""
     length = line_length(graph.walks, walk)
     if door >= DOOR_SHARE:
         return (0.5 if where < 0.5 else length - 0.5), False
@@ -243,7 +265,8 @@ def _person(
         "vx": 0.5 * speed * math.cos(yaw), "vy": 0.5 * speed * math.sin(yaw),
         "critical_gap": _clipped(seed, uid, 4, 5.0 if old else 4.0, 0.7, 2.6, 7.0),
         "look_time": 0.2 + 1.2 * uniform(seed, uid, TRAITS, 0, 41), "distracted": draw < DISTRACTED_SHARE,
-        "intent": int(Intent.WALKING), "walk": walk, "side": side, "goal_s": trip["goal_s"], "goal_side": goal_side,
+        "intent": int(Intent.WALKING), "walk": walk, "side": side,
+        "goal_s": trip["goal_s"], "goal_side": goal_side,
         "zebra": trip["zebra"], "cross_s": trip["cross_s"], "far_walk": trip["far_walk"], "touched": -1,
         **_way_across(graph, seed, uid, leader, member, trip),
         "turn_back_at": 0.1 + 0.3 * draw if uniform(seed, uid, TRAITS, 0, 42) < TURN_BACK_SHARE else 2.0,

@@ -1,8 +1,8 @@
 """The world as arrays of records, one row an agent in uid order, and nothing outside it.
 
-Copying a `World` is a snapshot: random numbers are counter-based, so there is no generator state. Columns read
-as `cars.speed[i]`, in kernels too. One record array is one kernel argument: passing some fifty separate
-columns through every small kernel made compilation and calls several times as slow.
+Copying a `World` is a snapshot: random numbers are counter-based, so there is no generator state. Columns
+are `cars.speed[i]` in kernels and `cars["speed"]` outside. A record array is one kernel argument: passing
+fifty separate columns to every small kernel makes compilation and calls nearly twice as slow.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 Vehicles: TypeAlias = np.recarray
-"""V rows of VEHICLE; row 0 is the ego."""
+"""V rows of VEHICLE, as kernels see them: numba reads the columns of any record array by attribute."""
 Pedestrians: TypeAlias = np.recarray
-"""P rows of PEDESTRIAN."""
+"""P rows of PEDESTRIAN, as kernels see them."""
 
 _I, _F, _B = np.int64, np.float64, np.bool_
 
@@ -90,7 +90,7 @@ class Spawners(NamedTuple):
     """Arrivals. Axis: one entry a route, then one for walks."""
 
     due: Float[ndarray, "R+1"]  # s, time of the next arrival
-    index: Int[ndarray, "R+1"]  # arrivals so far: the key of its random numbers
+    arrived: Int[ndarray, "R+1"]  # arrivals so far: the key of its random numbers
 
 
 class World(NamedTuple):
@@ -98,17 +98,17 @@ class World(NamedTuple):
 
     tick: int  # decisions since the start of the warm-up
     next_uid: int
-    vehicles: Vehicles
-    pedestrians: Pedestrians
+    vehicles: ndarray  # V rows of VEHICLE; row 0 is the ego
+    pedestrians: ndarray  # P rows of PEDESTRIAN
     spawners: Spawners
 
 
-def empty(record: np.dtype) -> np.recarray:
+def empty(record: np.dtype) -> ndarray:
     """No agents."""
-    return np.zeros(0, record).view(np.recarray)
+    return np.zeros(0, record)
 
 
-def append(rows: np.recarray, agent: Mapping[str, float | int | bool]) -> np.recarray:
+def append(rows: ndarray, agent: Mapping[str, float | int | bool]) -> ndarray:
     """One agent more, last; fields not named are zero."""
     unknown = agent.keys() - set(rows.dtype.names or ())
     if unknown:
@@ -117,12 +117,7 @@ def append(rows: np.recarray, agent: Mapping[str, float | int | bool]) -> np.rec
     out[:-1] = rows
     for name, value in agent.items():
         out[name][-1] = value
-    return out.view(np.recarray)
-
-
-def keep(rows: np.recarray, mask: Bool[ndarray, "N"]) -> np.recarray:
-    """The agents for which the mask holds, in the same order."""
-    return rows[mask]
+    return out
 
 
 def copy(world: World) -> World:
@@ -132,5 +127,5 @@ def copy(world: World) -> World:
         world.next_uid,
         world.vehicles.copy(),
         world.pedestrians.copy(),
-        Spawners(world.spawners.due.copy(), world.spawners.index.copy()),
+        Spawners(world.spawners.due.copy(), world.spawners.arrived.copy()),
     )

@@ -1,4 +1,4 @@
-"""Drivers: intelligent-driver model along the lane, giving way to pedestrians, stopping for those in the path.
+"""Drivers: intelligent-driver model along the lane, giving way to pedestrians, stopping for those in the way.
 
 Car following after Treiber, Hennecke and Helbing (2000), terms clamped. `decide` only writes what each driver
 wants; `integrate` moves the bodies.
@@ -14,7 +14,7 @@ from numba import njit
 from numpy import empty, float64, ndarray
 
 from drivewm_sim.lines import line_length, line_point, project
-from drivewm_sim.random import YIELD, uniform
+from drivewm_sim.randomness import YIELD, uniform
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import Intent
 from drivewm_sim.state import Pedestrians, Vehicles
@@ -28,6 +28,7 @@ EMERGENCY_JERK = 60.0
 MIN_GAP = 2.0  # m to a standing leader
 MAX_CURVATURE = 0.2  # 1/m
 STOP_BEFORE_M = 1.5  # from the front bumper to the zebra
+COURTESY = 0.25  # of those who give way at a zebra, the share who do elsewhere
 BESIDE_M = 0.6  # room a driver leaves beside the body for a pedestrian
 _DRIVING, _YIELDING, _BRAKING = int(Intent.DRIVING), int(Intent.YIELDING), int(Intent.BRAKING)
 _WAITING, _CROSSING, _PAUSING = int(Intent.WAITING), int(Intent.CROSSING), int(Intent.PAUSING)
@@ -105,15 +106,18 @@ def _time_until_inside(d: float, across: float, half: float) -> tuple[float, flo
 def _give_way(
     i: int, p: int, seed: int, cars: Vehicles, people: Pedestrians, on: OnRoutes, graph: RoadGraph
 ) -> float:
-    """Acceleration that stops before the zebra for pedestrian p; large where the driver does not."""
+    """Acceleration that stops before the zebra, or the place, where p crosses; large where the driver does not."""
     r, zebra = cars.route[i], people.zebra[p]
-    line = graph.zebra_in[zebra, r] - STOP_BEFORE_M - cars.s[i] - 0.5 * cars.length[i]
+    begins = graph.zebra_in[zebra, r] if zebra >= 0 else on.s[p, r] - 1.0
+    line = begins - STOP_BEFORE_M - cars.s[i] - 0.5 * cars.length[i]
     if not math.isfinite(line) or line < -0.5:
         return 1e6
     speed = cars.speed[i]
     needed = speed * speed / (2.0 * max(line, 0.3))
     if people.intent[p] == _WAITING:
-        willing = uniform(seed, cars.uid[i], YIELD, people.uid[p], 0) < cars.yields[i]
+        willing = uniform(seed, cars.uid[i], YIELD, people.uid[p], 0) < cars.yields[i] * (
+            1.0 if zebra >= 0 else COURTESY
+        )
         if not willing or line > 45.0 or needed > (HARD if cars.intent[i] == _YIELDING else 1.25 * COMFORT):
             return 1e6
     else:
@@ -126,7 +130,7 @@ def _give_way(
 
 @njit(cache=True)
 def _avoid(i: int, p: int, cars: Vehicles, people: Pedestrians, on: OnRoutes) -> float:
-    """Acceleration that keeps clear of a pedestrian who is, or will be, in the path; large where nobody is."""
+    """Acceleration that keeps clear of a pedestrian who is, or will be, in the way; large where nobody is."""
     r, speed = cars.route[i], cars.speed[i]
     gap = on.s[p, r] - cars.s[i] - 0.5 * cars.length[i] - 0.3
     if gap < -0.5 * cars.length[i] or gap > 60.0:
@@ -158,10 +162,10 @@ def decide(cars: Vehicles, people: Pedestrians, on: OnRoutes, graph: RoadGraph, 
         intent = _DRIVING
         for p in range(len(people.uid)):
             state = people.intent[p]
-            crossing = state == _CROSSING or state == _TURNING or state == _PAUSING
+            crossing = state in (_CROSSING, _TURNING, _PAUSING)
             if not crossing and state != _WAITING:
                 continue
-            if people.zebra[p] >= 0:
+            if people.zebra[p] >= 0 or not crossing:
                 give = _give_way(i, p, seed, cars, people, on, graph)
                 if give < 1e5:
                     wanted, intent = min(wanted, give), max(intent, _YIELDING)

@@ -1,4 +1,4 @@
-"""How pedestrians move: towards a target, around each other, within what a body can do (the operational layer).
+"""How pedestrians move: to a target, around each other, within what a body can do (the operational layer).
 
 Social force (Helbing and Molnar 1995) on positions anticipated half a second ahead; accelerations, turns and
 speeds are limited, so nobody jumps.

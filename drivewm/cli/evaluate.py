@@ -1,0 +1,102 @@
+"""drivewm evaluate: a model, a baseline or a forecast table against recorded futures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from drivewm.cli.figures import terminal, write_json
+from drivewm.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    data: tuple[Path, ...]
+    """Folders (or files) of tracks tables or episodes."""
+    weights: str | None = None
+    """A shipped bundle by name, a bundle folder, or with --protocol the run folder of drivewm train."""
+    baseline: Literal["cv", "kalman", "ctrv"] | None = None
+    """Constant velocity, Kalman filter, or constant turn rate and velocity."""
+    forecasts: tuple[Path, ...] = ()
+    """One or two forecast tables (joint, marginal), as drivewm predict or anybody writes them."""
+    protocol: Literal["eth-ucy", "eth-ucy-mp0"] | None = None
+    """ETH/UCY leave-one-out: windows with at least two complete agents, or (mp0) at least one."""
+    every: float = 0.4
+    """Seconds between windows (without --protocol)."""
+    json: Path | None = None
+    """Write the figures to this file."""
+
+    def run(self) -> int:
+        from rich.progress import Progress
+
+        from drivewm.timing import TimeGrid
+        from drivewm_datasets.store import read_recordings
+        from drivewm_eval import evaluate as judge
+
+        given = [bool(self.weights), bool(self.baseline), bool(self.forecasts)]
+        if sum(given) != 1:
+            raise InputError("give exactly one of --weights, --baseline and --forecasts")
+        if self.every <= 0:
+            raise InputError(f"--every must be positive seconds, got {self.every:g}")
+        recordings = read_recordings(list(self.data))
+        grid = TimeGrid()
+        if self.weights:
+            entrant, grid = judge.weights_entrant(self.weights, [], self.protocol)
+        elif self.baseline:
+            entrant = judge.baseline_entrant(self.baseline, grid)
+        else:
+            entrant = judge.table_entrant(self.forecasts, grid)
+        scenes = judge.scenes_of(recordings, self.protocol, grid, self.every)
+        console = terminal()
+        with Progress(console=console) as progress:
+            task = progress.add_task("scoring", total=sum(map(len, scenes.values())))
+            figures = judge.evaluate(
+                scenes, entrant, grid, self.protocol, lambda s, n: lambda done: progress.update(task, advance=done)
+            )
+        print_figures(console, figures)
+        if self.json:
+            write_json(self.json, figures)
+        return 0
+
+
+ERRORS = {"best of K": "min", "joint": "joint_min", "most likely": "top1"}  # column -> prefix of ade, fde
+RATES = {"NLL": "nll", "in 50 %": "cover50", "in 90 %": "cover90", "overlap": "overlap"}
+
+
+def print_figures(console: Console, figures: dict[str, Any]) -> None:
+    """The table of an evaluation: scenes, average, spread over seeds, constant velocity."""
+    from rich.table import Table
+
+    title = f"{figures['forecaster']} ({figures['protocol']}); ADE/FDE in metres"
+    table = Table("", *ERRORS, *RATES, "windows", "agents", title=title)
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    def row(name: str, summary: dict[str, Any]) -> None:
+        errors = [f"{number(summary.get(f'{p}_ade'))}/{number(summary.get(f'{p}_fde'))}" for p in ERRORS.values()]
+        rates = [number(summary.get(c)) for c in RATES.values()]
+        table.add_row(name, *errors, *rates, str(summary.get("n_windows", "")), str(summary.get("n_agents", "")))
+
+    if len(figures["scenes"]) <= MANY_SCENES:
+        for scene, summary in figures["scenes"].items():
+            row(scene, summary)
+        table.add_section()
+    row("average", figures["average"])
+    if figures["spread"]:
+        row(f"sd, {figures['seeds']} seeds", figures["spread"])
+    row("constant velocity", figures["constant_velocity"]["average"])
+    console.print(table)
+    gap = figures["top1_ade_minus_cv"]["average"]
+    console.print(
+        f"most likely ADE minus constant velocity: {gap['mean']:+.3f} m, "
+        f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f} (paired block bootstrap)"
+    )
+    for note in figures["notes"]:
+        console.print(f"note: {note}")
