@@ -1,7 +1,7 @@
 """A bundle: everything a trained model needs to be used, in one folder.
 
 `weights.safetensors` (fp16), `config.json` (sizes, clock, calibration, provenance, hash), `card.md`, and,
-once exported, `model.onnx` with a golden input and output.
+once exported, `model_32.onnx` and others with a golden input and output.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from drivewm.bundle import FORMAT, calibration_of, find_bundle, read_config, write_text
 from drivewm.errors import InputError
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.postprocess import Calibration
 
-FORMAT = 1
-BUNDLES = Path(__file__).parent / "bundles"
+__all__ = ["Bundle", "find_bundle", "load_bundle", "read_config", "save_bundle", "scenes_fingerprint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
     os.replace(part, folder / "weights.safetensors")
     if card:
-        _write_text(folder / "card.md", card)
+        write_text(folder / "card.md", card)
     config = {
         "format": FORMAT,
         "name": bundle.name,
@@ -58,40 +58,8 @@ def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
         "trained_on": [list(pair) for pair in bundle.trained_on],
         "provenance": bundle.provenance,
     }
-    _write_text(folder / "config.json", json.dumps(config, indent=1))
+    write_text(folder / "config.json", json.dumps(config, indent=1))
     return replace(bundle, path=folder, hash=digest)
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
-def find_bundle(name_or_path: str | Path) -> Path:
-    """The folder of a shipped bundle by name, or of any bundle by path. InputError if there is none."""
-    for folder in (Path(name_or_path), BUNDLES / str(name_or_path)):
-        if (folder / "config.json").is_file():
-            return folder
-    shipped = ", ".join(sorted(p.parent.name for p in BUNDLES.glob("*/config.json"))) or "none"
-    raise InputError(
-        f"no bundle at {name_or_path}: expected a folder with config.json and weights.safetensors, "
-        f"or the name of a shipped bundle ({shipped})"
-    )
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The bundle's config.json, checked. InputError if it is damaged or of another format."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a readable bundle configuration ({error})") from error
-    if config.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: bundle format {config.get('format')}, this version reads {FORMAT}; train or export it again"
-        )
-    return config
 
 
 def load_bundle(name_or_path: str | Path) -> Bundle:
@@ -112,7 +80,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
     return Bundle(
         name=config["name"],
         model=model.eval(),
-        calibration=Calibration(**config["calibration"]),
+        calibration=calibration_of(config),
         trained_on=tuple((d, s) for d, s in config["trained_on"]),
         provenance=config["provenance"],
         path=folder,

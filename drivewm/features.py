@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from drivewm.frames import rotate, to_frame
@@ -55,9 +55,8 @@ def agent_features(
 ) -> dict[str, ndarray]:
     """The per-agent inputs of A agents, without batch axis. `center` becomes the origin of `agent_pose`."""
     frame = np.concatenate([tracks.position[:, 0], tracks.yaw[:, :1]], axis=-1)
-    at_slots = np.broadcast_to(frame[:, None], (*tracks.valid.shape, 3))
-    position = to_frame(tracks.position, at_slots)
-    velocity = rotate(tracks.velocity, -at_slots[..., 2])
+    position = to_frame(tracks.position, frame[:, None])
+    velocity = rotate(tracks.velocity, -frame[:, None, 2])
     age = np.broadcast_to(-tracks.times, tracks.valid.shape)
     history = np.concatenate([position, velocity, age[..., None]], axis=-1)
     now = velocity[:, 0]
@@ -85,7 +84,7 @@ def agent_features(
     }
 
 
-def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Float[ndarray, "P"]]:
+def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Int[ndarray, "P"]]:
     """Polylines cut into pieces of 10 points (the last point of one is the first of the next) and their kinds.
 
     Shorter pieces are padded by their last point, which has no direction.
@@ -104,7 +103,7 @@ def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Float[ndarr
 
 
 def line_features(
-    lines: Float[ndarray, "P L 2"], kind: Float[ndarray, "P"], center: Float[ndarray, "2"], limit: int
+    lines: Float[ndarray, "P L 2"], kind: Int[ndarray, "P"], center: Float[ndarray, "2"], limit: int
 ) -> dict[str, ndarray]:
     """The map inputs: the `limit` polylines nearest to the centre, within 60 m, each in its own frame."""
     middle = lines[:, LINE_POINTS // 2] if len(lines) else np.zeros((0, 2))
@@ -123,10 +122,9 @@ def line_features(
     step = np.diff(chosen, axis=1, append=chosen[:, -1:])
     yaw = np.arctan2(step[:, 0, 1], step[:, 0, 0])
     frame = np.concatenate([middle[near], yaw[:, None]], axis=-1)
-    at_points = np.broadcast_to(frame[:, None], (*chosen.shape[:2], 3))
     count = len(near)
     out["lines"][:count] = np.concatenate(
-        [to_frame(chosen, at_points), rotate(step, -at_points[..., 2])], axis=-1
+        [to_frame(chosen, frame[:, None]), rotate(step, -frame[:, None, 2])], axis=-1
     )
     out["line_mask"][:count] = 1
     out["line_kind"][:count] = np.eye(LINE_KINDS)[kind[near]]

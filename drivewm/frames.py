@@ -16,7 +16,7 @@ def wrap_angle(angle: Float[ndarray, "*b"]) -> Float[ndarray, "*b"]:
     return (np.asarray(angle) + np.pi) % (2 * np.pi) - np.pi
 
 
-def rotate(vector: Float[ndarray, "*b 2"], yaw: Float[ndarray, "*b"]) -> Float[ndarray, "*b 2"]:
+def rotate(vector: Float[ndarray, "*b 2"], yaw: Float[ndarray, "*#b"]) -> Float[ndarray, "*b 2"]:
     """The vector turned counter-clockwise by yaw."""
     c, s = np.cos(yaw), np.sin(yaw)
     x, y = vector[..., 0], vector[..., 1]
@@ -24,14 +24,14 @@ def rotate(vector: Float[ndarray, "*b 2"], yaw: Float[ndarray, "*b"]) -> Float[n
 
 
 def to_frame(
-    point_scene: Float[ndarray, "*b 2"], frame_scene: Float[ndarray, "*b 3"]
+    point_scene: Float[ndarray, "*b 2"], frame_scene: Float[ndarray, "*#b 3"]
 ) -> Float[ndarray, "*b 2"]:
     """Points of the scene written in the frame at `frame_scene`."""
     return rotate(point_scene - frame_scene[..., :2], -frame_scene[..., 2])
 
 
 def from_frame(
-    point_frame: Float[ndarray, "*b 2"], frame_scene: Float[ndarray, "*b 3"]
+    point_frame: Float[ndarray, "*b 2"], frame_scene: Float[ndarray, "*#b 3"]
 ) -> Float[ndarray, "*b 2"]:
     """The inverse of `to_frame`: points of the frame written in the scene."""
     return rotate(point_frame, frame_scene[..., 2]) + frame_scene[..., :2]
@@ -53,7 +53,7 @@ def invert(pose_a_b: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
 
 
 def rotate_covariance(
-    covariance: Float[ndarray, "*b 2 2"], yaw: Float[ndarray, "*b"]
+    covariance: Float[ndarray, "*b 2 2"], yaw: Float[ndarray, "*#b"]
 ) -> Float[ndarray, "*b 2 2"]:
     """R C R^T, the covariance of a vector turned by yaw."""
     c, s = np.cos(yaw), np.sin(yaw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class ObjectiveConfig:
         return self.temperature * max(0.0, 1 - progress / self.annealed_at)
 
 
+@runtime_checkable
 class TrainingBatch(Protocol):
     """What the objective needs of a batch (`drivewm_datasets.loader.Batch` has it)."""
 

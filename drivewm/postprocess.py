@@ -64,7 +64,7 @@ def to_forecast(
     def place(name: str) -> tuple[ndarray, ndarray]:
         position = outputs[f"{name}_position"][index, :, :count].astype(np.float64)
         spread = outputs[f"{name}_spread"][index, :, :count].astype(np.float64)
-        at = np.broadcast_to(frame[None, :, None], (*position.shape[:-1], 3))
+        at = frame[None, :, None]
         covariance = covariance_of(spread) * calibration.spread**2
         return from_frame(position, at), rotate_covariance(covariance, at[..., 2])
 

@@ -31,7 +31,7 @@ class Augmentation:
 
 
 PEDESTRIANS = Augmentation(
-    scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.01
+    scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.02
 )
 STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, noise_m=0.03)
 
@@ -151,7 +151,7 @@ def make_batch(samples: Sequence[_Sample], layout: TimeLayout, later_chunk: int,
         frame = tracks.pose[start : start + count, :1]
         path = sample.position[:, layout.future_index]
         known = learnable(sample.valid, layout)
-        local = to_frame(path, np.broadcast_to(frame, (*path.shape[:2], 3)))
+        local = to_frame(path, frame)
         future[i, :count] = np.where(known[:, None, None], local, 0.0)
         target[i, :count] = known
         later[i, :count] = sample.valid[:, layout.past_index[later_chunk + 1][0]] & known

@@ -44,8 +44,9 @@ def eth_ucy(name: str) -> RunConfig:
     return RunConfig(
         name=name,
         model=ModelConfig(joint_modes=20, use_map=False, polylines=0),
-        train=TrainConfig(steps=2000),
+        train=TrainConfig(steps=1500, learning_rate=2e-3, weight_decay=0.1),
         augmentation=PEDESTRIANS,
+        batch_agents=512,
     )
 
 

@@ -2,14 +2,14 @@
 
 8 observed and 12 predicted annotated frames, stride 1, over consecutive *annotated* frames; an agent is
 scored where it is present in all 20. `MP1` (Social-GAN) keeps windows with at least two such agents,
-`MP0` (Trajectron++) with at least one. Truth is rounded to 4 decimals, as the published files are.
+`MP0` (Trajectron++) with at least one. Positions are rounded to 4 decimals, as the published files are.
 Only which agents are *scored* looks at the future; every agent present at the anchor is forecast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -65,26 +65,18 @@ class Fold:
 def cut(recording: Recording, first: int, last: int) -> Recording:
     """The part of a recording with first <= frame < last."""
     keep = (recording.frame >= first) & (recording.frame < last)
-    return Recording(
-        dataset=recording.dataset,
-        scene=recording.scene,
-        agent_ids=recording.agent_ids,
-        agent_types=recording.agent_types,
-        kind=recording.kind,
-        size=recording.size,
+    return replace(
+        recording,
         agent=recording.agent[keep],
         frame=recording.frame[keep],
         t_s=recording.t_s[keep],
         xy=recording.xy[keep],
         z=recording.z[keep],
-        road_map=recording.road_map,
-        ego_id=recording.ego_id,
-        source=recording.source,
     )
 
 
 def _by_scene(recordings: Sequence[Recording]) -> dict[str, Recording]:
-    found = {r.scene: r for r in recordings if r.scene in VALIDATION_FROM}
+    found = {r.scene: replace(r, xy=np.round(r.xy, 4)) for r in recordings if r.scene in VALIDATION_FROM}
     missing = sorted(set(VALIDATION_FROM) - set(found))
     if missing:
         raise InputError(
@@ -133,5 +125,5 @@ def windows(recording: Recording, min_agents: int) -> Iterator[Window]:
             recording=recording,
             t_s=float(times[start + OBSERVED - 1]),
             agents=complete,
-            future=np.round(recording.xy[np.asarray(rows)], 4),
+            future=recording.xy[np.asarray(rows)],
         )

@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from drivewm.history import EXACT_S, sample_track
 from drivewm.timing import MAX_HOLE_S, TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Provenance, Scene
 from drivewm_datasets.recording import CONTEXT, Recording
 
 T = TypeVar("T")
-
-_EXACT_S = 1e-6  # two times closer than this are the same recorded instant
 
 
 def sample_agent(
@@ -30,22 +29,8 @@ def sample_agent(
     A time is invalid when it lies outside the track or between two rows further apart than its hole.
     """
     rows = recording.rows_of(agent)
-    t = recording.t_s[rows]
-    count = int(np.searchsorted(t, until + _EXACT_S, side="right"))
-    out = np.zeros((len(times), 3))
-    if count == 0:
-        return out, np.zeros(len(times), bool)
-    t = t[:count]
-    xyz = np.column_stack([recording.xy[rows][:count], recording.z[rows][:count]])
-    right = np.clip(np.searchsorted(t, times - _EXACT_S), 0, count - 1)
-    left = np.maximum(right - 1, 0)
-    exact = np.abs(t[right] - times) <= _EXACT_S
-    inside = (times >= t[0] - _EXACT_S) & (times <= t[-1] + _EXACT_S)
-    gap = t[right] - t[left]
-    valid = exact | (inside & (gap <= holes))
-    weight = np.where(exact, 1.0, (times - t[left]) / np.where(gap > 0, gap, 1.0))[:, None]
-    out = np.where(valid[:, None], xyz[left] * (1 - weight) + xyz[right] * weight, 0.0)
-    return out, valid
+    xyz = np.column_stack([recording.xy[rows], recording.z[rows]])
+    return sample_track(recording.t_s[rows], xyz, times, holes, until)
 
 
 def present(recording: Recording, t_s: float) -> Int[ndarray, "B"]:
@@ -106,7 +91,7 @@ def anchor_times(recording: Recording, every: float) -> Float[ndarray, "G"]:
     left = np.maximum(right - 1, 0)
     nearest = np.where(wanted - recorded[left] <= recorded[right] - wanted, left, right)
     # A hole in the recording has no frame near the wanted time: then there is nothing to anchor at.
-    close = np.abs(recorded[nearest] - wanted) <= every / 2 + _EXACT_S
+    close = np.abs(recorded[nearest] - wanted) <= every / 2 + EXACT_S
     return recorded[np.unique(nearest[close])]
 
 

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from numpy import ndarray
 
 from drivewm.frames import wrap_angle
 from drivewm.types import Kind
 from drivewm_sim import pedestrians, state, vehicles, walking
+from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import line_length
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import (
@@ -45,7 +45,7 @@ class Snapshot:
     index: int
 
 
-@njit(cache=True)
+@kernel
 def _advance(cars: Vehicles, people: Pedestrians, graph: RoadGraph, seed: int, tick: int) -> None:
     on = vehicles.locate(people, graph)
     vehicles.decide(cars, people, on, graph, seed)

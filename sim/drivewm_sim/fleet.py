@@ -11,21 +11,21 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Literal
 
 from drivewm_sim.collect import EpisodeJob, EpisodeResult, run_job
 
-Engine = Literal["auto", "ray", "processes"]
 
-
-def run_fleet(jobs: list[EpisodeJob], workers: int, engine: Engine = "auto") -> Iterator[EpisodeResult]:
+def run_fleet(jobs: list[EpisodeJob], workers: int) -> Iterator[EpisodeResult]:
     """Results as they come, in no promised order; one episode a task."""
     workers = min(workers, len(jobs))
     if workers <= 1:
         return map(run_job, jobs)
-    if engine == "auto":
-        engine = "ray" if importlib.util.find_spec("ray") else "processes"
-    return _with_ray(jobs, workers) if engine == "ray" else _with_processes(jobs, workers)
+    return _with_ray(jobs, workers) if ray_installed() else _with_processes(jobs, workers)
+
+
+def ray_installed() -> bool:
+    """Whether ray can be imported."""
+    return importlib.util.find_spec("ray") is not None
 
 
 def _with_processes(jobs: list[EpisodeJob], workers: int) -> Iterator[EpisodeResult]:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 from numpy import ndarray
+
+from drivewm_sim.kernel import kernel
 
 _STRIDE = 8  # coarse search; safe while lines bend less than half a turn within it
 
@@ -40,13 +41,13 @@ def make_lines(polylines: list[Float[ndarray, "n 2"]], spacing: float = 1.0) -> 
     return Lines(np.array(start, np.int64), np.array(step, np.float64), x, y, yaw)
 
 
-@njit(cache=True)
+@kernel
 def line_length(lines: Lines, k: int) -> float:
     """Metres from the first to the last point."""
     return (lines.start[k + 1] - lines.start[k] - 1) * lines.step[k]
 
 
-@njit(cache=True)
+@kernel
 def line_point(lines: Lines, k: int, s: float, d: float) -> tuple[float, float, float]:
     """x, y, yaw at s along line k, d metres to its left; beyond the ends the line goes on straight."""
     last = lines.start[k + 1] - lines.start[k] - 1
@@ -60,7 +61,7 @@ def line_point(lines: Lines, k: int, s: float, d: float) -> tuple[float, float, 
     return x, y, yaw
 
 
-@njit(cache=True)
+@kernel
 def project(lines: Lines, k: int, x: float, y: float) -> tuple[float, float]:
     """s and d (left positive) of the nearest point of line k; the inverse of `line_point` near the line."""
     a, b = lines.start[k], lines.start[k + 1]

@@ -142,7 +142,9 @@ def _point(
     for index in np.unique(piece):
         geometry, rows = geometries[index], piece == index
         local, turned = geometry.shape.at(s[rows] - geometry.s)
-        position[rows] = rotate(local, geometry.heading) + np.array([geometry.x, geometry.y])
+        position[rows] = rotate(local, np.full(len(local), geometry.heading)) + np.array(
+            [geometry.x, geometry.y]
+        )
         heading[rows] = geometry.heading + turned
     left = np.stack([-np.sin(heading), np.cos(heading)], -1)
     return position + left * np.broadcast_to(t, s.shape)[:, None], heading
@@ -242,5 +244,6 @@ def _crosswalk(element: ET.Element, geometries: tuple[Geometry, ...]) -> Crosswa
         raise InputError(f"crosswalk object {element.get('id')}: expected an outline of cornerLocal points")
     if corners[0] == corners[-1]:
         corners.pop()
-    outline = rotate(np.array(corners), heading[0] + float(element.get("hdg", "0"))) + origin[0]
+    turned = heading[0] + float(element.get("hdg", "0"))
+    outline = rotate(np.array(corners), np.full(len(corners), turned)) + origin[0]
     return Crosswalk(element.attrib["id"], outline)

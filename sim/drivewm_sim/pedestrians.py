@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from drivewm_sim.kernel import kernel
 from drivewm_sim.randomness import GAIT, HALT, PERCEIVE, normal, uniform
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import DECISION_S, Intent
@@ -19,17 +18,20 @@ from drivewm_sim.vehicles import OnRoutes
 
 SIGHT_M = 80.0
 DISTRACTED_S = 2.5  # arrival times beyond this escape one who looks at a device
+LEAST_GAP_S = 2.2  # no impatience goes below it
+HURRY = 1.4
+GIVE_UP_S = 4.0  # at the edge of the first lane; then back to the kerb
 APPROACH_M = 6.0  # from the kerb point
 AT_KERB_M = 0.5
 IMPATIENCE = 0.45  # share of the critical gap that waiting wears away
 IMPATIENCE_S = 20.0
 HALTS_PER_S = 0.004  # stops on the sidewalk: a window, a telephone
-BLOCKED_M = 0.9  # a body this close to the line across stands in the way
+BLOCKED_M = 0.4  # a body this close to the line across stands in the way
 _WALKING, _APPROACHING, _WAITING = int(Intent.WALKING), int(Intent.APPROACHING), int(Intent.WAITING)
 _CROSSING, _PAUSING, _TURNING = int(Intent.CROSSING), int(Intent.PAUSING), int(Intent.TURNING_BACK)
 
 
-@njit(cache=True)
+@kernel
 def _seems_clear(
     p: int,
     j: int,
@@ -59,7 +61,7 @@ def _seems_clear(
     return arrival > enter_s + margin
 
 
-@njit(cache=True)
+@kernel
 def _lane_ahead(p: int, r: int, people: Pedestrians, on: OnRoutes, graph: RoadGraph) -> tuple[float, float]:
     """Metres along the way across to where the lane of route r begins and ends; negative when passed."""
     dx, dy = people.far_x[p] - people.kerb_x[p], people.far_y[p] - people.kerb_y[p]
@@ -72,13 +74,13 @@ def _lane_ahead(p: int, r: int, people: Pedestrians, on: OnRoutes, graph: RoadGr
     return centre - half, centre + half
 
 
-@njit(cache=True)
+@kernel
 def _may_go(
     p: int, share: float, seed: int, people: Pedestrians, cars: Vehicles, on: OnRoutes, graph: RoadGraph
 ) -> bool:
     """Gap acceptance for all lanes ahead; `share` scales the critical gap."""
     patience = 1.0 - IMPATIENCE * (1.0 - math.exp(-people.waited[p] / IMPATIENCE_S))
-    margin = people.critical_gap[p] * patience * share
+    margin = max(people.critical_gap[p] * patience * share, LEAST_GAP_S)
     for j in range(len(cars.uid)):
         begin, end = _lane_ahead(p, cars.route[j], people, on, graph)
         if end > 0.0 and not _seems_clear(
@@ -88,7 +90,7 @@ def _may_go(
     return True
 
 
-@njit(cache=True)
+@kernel
 def _on_the_way(
     p: int, seed: int, people: Pedestrians, cars: Vehicles, on: OnRoutes, graph: RoadGraph
 ) -> None:
@@ -110,12 +112,12 @@ def _on_the_way(
         begin, end = _lane_ahead(p, cars.route[j], people, on, graph)
         if end <= 0.0:
             continue
-        leaves = (end + 0.3) / people.free_speed[p]
+        leaves = end / people.free_speed[p]  # when the body of a car in the lane no longer meets this one
         if begin > 0.0 and begin < 0.5:
-            stop = stop or not _seems_clear(p, j, leaves, 0.2, seed, people, cars, on)
+            stop = stop or not _seems_clear(p, j, leaves / HURRY, 0.0, seed, people, cars, on)
         elif begin <= 0.0 and not _seems_clear(p, j, leaves, 0.5, seed, people, cars, on):
-            people.pace[p] = 1.5
-    if stop and done < 0.8:
+            people.pace[p] = HURRY
+    if stop and done < 0.8 and people.timer[p] > GIVE_UP_S:
         people.intent[p], people.timer[p] = _TURNING, 0.0
     elif stop and people.intent[p] == _CROSSING:
         people.intent[p], people.timer[p] = _PAUSING, 0.0
@@ -123,7 +125,7 @@ def _on_the_way(
         people.intent[p], people.timer[p] = _CROSSING, 0.0
 
 
-@njit(cache=True)
+@kernel
 def _leader_row(p: int, people: Pedestrians) -> int:
     """Row of the group's first member; -1 when alone, leading, or left alone."""
     for q in range(p):  # leaders have smaller uids, rows are in uid order
@@ -132,7 +134,7 @@ def _leader_row(p: int, people: Pedestrians) -> int:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _at_the_kerb(
     p: int, seed: int, people: Pedestrians, cars: Vehicles, on: OnRoutes, graph: RoadGraph
 ) -> None:
@@ -158,7 +160,7 @@ def _at_the_kerb(
         people.intent[p], people.timer[p] = _WAITING, 0.0
 
 
-@njit(cache=True)
+@kernel
 def decide(people: Pedestrians, cars: Vehicles, on: OnRoutes, graph: RoadGraph, seed: int, tick: int) -> None:
     """One decision of every pedestrian. Reads how vehicles move, not what their drivers have just decided."""
     for p in range(len(people.uid)):

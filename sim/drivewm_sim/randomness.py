@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from drivewm_sim.kernel import kernel
 
 # What a number is for: draws of different purposes are independent.
 TRAITS, YIELD, PERCEIVE, ARRIVAL, TRIP, GAIT, HALT, TURN_BACK, EGO, EPISODE = range(10)
@@ -20,7 +21,7 @@ _B = np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 
 
-@njit(cache=True)
+@kernel
 def _absorb(state: np.uint64, word: int) -> np.uint64:
     h = state + np.uint64(word) + _GOLDEN
     h = (h ^ (h >> _30)) * _A
@@ -28,7 +29,7 @@ def _absorb(state: np.uint64, word: int) -> np.uint64:
     return h ^ (h >> _31)
 
 
-@njit(cache=True)
+@kernel
 def bits(seed: int, uid: int, purpose: int, index: int, draw: int) -> np.uint64:
     """64 random bits. All keys are 64-bit integers, negative ones allowed."""
     h = _absorb(np.uint64(0), seed)
@@ -38,13 +39,13 @@ def bits(seed: int, uid: int, purpose: int, index: int, draw: int) -> np.uint64:
     return _absorb(h, draw)
 
 
-@njit(cache=True)
+@kernel
 def uniform(seed: int, uid: int, purpose: int, index: int, draw: int) -> float:
     """A number in [0, 1)."""
     return np.float64(bits(seed, uid, purpose, index, draw) >> _11) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@kernel
 def normal(seed: int, uid: int, purpose: int, index: int, draw: int) -> float:
     """A standard normal number (Box-Muller); uses draws `2 draw` and `2 draw + 1`."""
     u = 1.0 - uniform(seed, uid, purpose, index, 2 * draw)

@@ -98,7 +98,7 @@ class Scenario:
     vehicles_per_hour: float = 480.0  # entering each lane
     pedestrians_per_hour: float = 1000.0  # starting a walk anywhere in the town
     crossing_share: float = 0.65  # of walks whose destination lies on the other side
-    midblock_share: float = 0.12  # of those, the walks that do not use the zebra
+    midblock_share: float = 0.15  # of those, the walks that do not use the zebra
     duration_s: float = 30.0
     warm_up_s: float = 40.0  # simulated before the first frame, so that the street is alive
     ego_start_m: float = 12.0  # along the ego's route

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 from jaxtyping import Bool
-from numba import njit
 from numpy import ndarray
 
 from drivewm_sim import state
+from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import line_length, line_point, project
 from drivewm_sim.randomness import ARRIVAL, TRAITS, TRIP, normal, uniform
 from drivewm_sim.road_graph import RoadGraph
@@ -23,6 +23,7 @@ from drivewm_sim.vehicles import idm
 
 EGO_UID = 0
 DOOR_SHARE = 0.6  # of walks that begin, and that end, at a house
+DETOUR_M = 15.0  # nobody is too lazy to walk this far to the zebra
 NEARBY_M = 40.0  # doors of people who cross lie this near to where they do
 OLD_SHARE = 0.15
 DISTRACTED_SHARE = 0.08
@@ -45,7 +46,9 @@ def empty_world(graph: RoadGraph, scenario: Scenario, seed: int) -> World:
     )
     for route in range(routes):
         world.spawners.due[route] = _interval(scenario.vehicles_per_hour, seed, -1 - route, 0)
-        spacing = 3600.0 / max(scenario.vehicles_per_hour, 1e-6) * scenario.ego_speed_mps
+        if scenario.vehicles_per_hour <= 0.0:
+            continue
+        spacing = 3600.0 / scenario.vehicles_per_hour * scenario.ego_speed_mps
         for s in np.arange(line_length(graph.routes, route) - 5.0, 15.0, -max(spacing, 15.0)):
             world = _add_vehicle(world, graph, seed, route, float(s))
     world.spawners.due[-1] = _interval(scenario.pedestrians_per_hour, seed, _WALKS, 0)
@@ -84,7 +87,7 @@ def departures(world: World, graph: RoadGraph) -> World:
     return world._replace(vehicles=cars, pedestrians=people)
 
 
-@njit(cache=True)
+@kernel
 def _off_the_end(cars: Vehicles, graph: RoadGraph) -> Bool[ndarray, "V"]:
     out = np.zeros(len(cars), np.bool_)
     for i in range(len(cars)):
@@ -93,7 +96,7 @@ def _off_the_end(cars: Vehicles, graph: RoadGraph) -> Bool[ndarray, "V"]:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _at_the_goal(people: Pedestrians, graph: RoadGraph) -> Bool[ndarray, "P"]:
     out = np.zeros(len(people), np.bool_)
     for p in range(len(people)):
@@ -201,8 +204,9 @@ def _trip(graph: RoadGraph, scenario: Scenario, seed: int, index: int) -> dict[s
     crosses = draw(1) < scenario.crossing_share and graph.walk_opposite[walk] != walk
     far = int(graph.walk_opposite[walk]) if crosses else walk
     zebra, place = _zebra_for(graph, walk, far, draw(8)) if crosses else (NO_CROSSING, math.nan)
-    if crosses and (zebra < 0 or draw(9) < scenario.midblock_share):
-        zebra, place = MIDBLOCK, 8.0 + draw(10) * (line_length(graph.walks, walk) - 16.0)
+    elsewhere = 8.0 + draw(10) * (line_length(graph.walks, walk) - 16.0)
+    if crosses and (zebra < 0 or (draw(9) < scenario.midblock_share and abs(elsewhere - place) > DETOUR_M)):
+        zebra, place = MIDBLOCK, elsewhere
     from_s, from_door = _end_of_walk(graph, walk, place, draw(2), draw(3))
     far_place = place
     if crosses:

@@ -40,6 +40,7 @@ VEHICLE = np.dtype(
         ("desired_speed", _F),
         ("headway", _F),  # s
         ("yields", _F),  # probability of giving way to one who waits
+        ("stood", _F),  # s of standing since it last drove properly
         ("intent", _I),
     ],
     align=True,

@@ -10,9 +10,9 @@ import math
 from typing import NamedTuple
 
 from jaxtyping import Float
-from numba import njit
 from numpy import empty, float64, ndarray
 
+from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import line_length, line_point, project
 from drivewm_sim.randomness import YIELD, uniform
 from drivewm_sim.road_graph import RoadGraph
@@ -28,6 +28,7 @@ EMERGENCY_JERK = 60.0
 MIN_GAP = 2.0  # m to a standing leader
 MAX_CURVATURE = 0.2  # 1/m
 STOP_BEFORE_M = 1.5  # from the front bumper to the zebra
+PATIENCE_S = 8.0  # of standing for people who only wait
 COURTESY = 0.25  # of those who give way at a zebra, the share who do elsewhere
 BESIDE_M = 0.6  # room a driver leaves beside the body for a pedestrian
 _DRIVING, _YIELDING, _BRAKING = int(Intent.DRIVING), int(Intent.YIELDING), int(Intent.BRAKING)
@@ -44,7 +45,7 @@ class OnRoutes(NamedTuple):
     left_y: Float[ndarray, "P R"]
 
 
-@njit(cache=True)
+@kernel
 def locate(people: Pedestrians, graph: RoadGraph) -> OnRoutes:
     """Where each pedestrian is as each route sees it."""
     shape = (len(people.uid), len(graph.routes.step))
@@ -58,7 +59,7 @@ def locate(people: Pedestrians, graph: RoadGraph) -> OnRoutes:
     return OnRoutes(s, d, left_x, left_y)
 
 
-@njit(cache=True)
+@kernel
 def idm(speed: float, desired: float, gap: float, closing: float, headway: float, min_gap: float) -> float:
     """Acceleration (m/s^2) that follows a leader `gap` metres ahead, approached at `closing` m/s."""
     free = max(1.0 - (speed / max(desired, 0.1)) ** 4, -1.5)
@@ -66,7 +67,7 @@ def idm(speed: float, desired: float, gap: float, closing: float, headway: float
     return min(max(ACCELERATION * (free - (wanted / max(gap, 0.1)) ** 2), -EMERGENCY), ACCELERATION)
 
 
-@njit(cache=True)
+@kernel
 def _follow(i: int, cars: Vehicles, desired: float) -> float:
     gap, closing = 1e6, 0.0
     for j in range(len(cars.uid)):
@@ -78,7 +79,7 @@ def _follow(i: int, cars: Vehicles, desired: float) -> float:
     return idm(cars.speed[i], desired, gap, closing, cars.headway[i], MIN_GAP)
 
 
-@njit(cache=True)
+@kernel
 def _across(p: int, r: int, people: Pedestrians, on: OnRoutes) -> float:
     """Speed to the left of the route at which a pedestrian crosses it, as a driver expects it."""
     if people.intent[p] == _PAUSING:
@@ -91,7 +92,7 @@ def _across(p: int, r: int, people: Pedestrians, on: OnRoutes) -> float:
     return way * max(way * speed, 1.0)  # one who has just set off will soon walk
 
 
-@njit(cache=True)
+@kernel
 def _time_until_inside(d: float, across: float, half: float) -> tuple[float, float]:
     """When somebody at d, moving at `across`, enters and leaves the band |d| < half; (inf, inf) if never."""
     if abs(across) < 0.05:
@@ -102,11 +103,11 @@ def _time_until_inside(d: float, across: float, half: float) -> tuple[float, flo
     return (math.inf, math.inf) if leave <= 0.0 else (max(enter, 0.0), leave)
 
 
-@njit(cache=True)
+@kernel
 def _give_way(
     i: int, p: int, seed: int, cars: Vehicles, people: Pedestrians, on: OnRoutes, graph: RoadGraph
 ) -> float:
-    """Acceleration that stops before the zebra, or the place, where p crosses; large where the driver does not."""
+    """Acceleration that stops before where pedestrian p crosses; large where the driver does not."""
     r, zebra = cars.route[i], people.zebra[p]
     begins = graph.zebra_in[zebra, r] if zebra >= 0 else on.s[p, r] - 1.0
     line = begins - STOP_BEFORE_M - cars.s[i] - 0.5 * cars.length[i]
@@ -118,6 +119,7 @@ def _give_way(
         willing = uniform(seed, cars.uid[i], YIELD, people.uid[p], 0) < cars.yields[i] * (
             1.0 if zebra >= 0 else COURTESY
         )
+        willing = willing and cars.stood[i] < PATIENCE_S
         if not willing or line > 45.0 or needed > (HARD if cars.intent[i] == _YIELDING else 1.25 * COMFORT):
             return 1e6
     else:
@@ -128,12 +130,12 @@ def _give_way(
     return idm(speed, cars.desired_speed[i], max(line, 0.1), speed, 0.3, 0.5) if line > 0.3 else -HARD
 
 
-@njit(cache=True)
+@kernel
 def _avoid(i: int, p: int, cars: Vehicles, people: Pedestrians, on: OnRoutes) -> float:
     """Acceleration that keeps clear of a pedestrian who is, or will be, in the way; large where nobody is."""
     r, speed = cars.route[i], cars.speed[i]
     gap = on.s[p, r] - cars.s[i] - 0.5 * cars.length[i] - 0.3
-    if gap < -0.5 * cars.length[i] or gap > 60.0:
+    if gap < -1.5 or gap > 60.0:  # well beside the car: driving on does not hit them
         return 1e6
     half = 0.5 * cars.width[i] + BESIDE_M
     enter, leave = _time_until_inside(on.d[p, r] - cars.offset[i], _across(p, r, people, on), half)
@@ -147,7 +149,7 @@ def _avoid(i: int, p: int, cars: Vehicles, people: Pedestrians, on: OnRoutes) ->
     return idm(speed, cars.desired_speed[i], room, speed, 0.2, 0.5)
 
 
-@njit(cache=True)
+@kernel
 def decide(cars: Vehicles, people: Pedestrians, on: OnRoutes, graph: RoadGraph, seed: int) -> None:
     """What every driver but the ego wants: writes `command` and `intent`, reads nobody's new decision."""
     for i in range(len(cars.uid)):
@@ -177,7 +179,7 @@ def decide(cars: Vehicles, people: Pedestrians, on: OnRoutes, graph: RoadGraph, 
         cars.intent[i] = intent
 
 
-@njit(cache=True)
+@kernel
 def integrate(cars: Vehicles, graph: RoadGraph, dt: float) -> None:
     """Moves every vehicle by dt seconds: along its route, or freely when driven from outside."""
     for i in range(len(cars.uid)):
@@ -191,6 +193,10 @@ def integrate(cars: Vehicles, graph: RoadGraph, dt: float) -> None:
         cars.speed[i] = max(before + cars.acceleration[i] * dt, 0.0)
         if cars.speed[i] == 0.0 and cars.acceleration[i] < 0.0:
             cars.acceleration[i] = 0.0
+        if cars.speed[i] < 0.1:
+            cars.stood[i] += dt
+        elif cars.speed[i] > 3.0:
+            cars.stood[i] = 0.0
         moved = 0.5 * (before + cars.speed[i]) * dt
         if cars.external[i]:
             turn = cars.curvature[i] * moved

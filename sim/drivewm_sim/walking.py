@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import line_point, project
 from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import Intent
@@ -29,13 +29,13 @@ _WALKING, _APPROACHING, _WAITING = int(Intent.WALKING), int(Intent.APPROACHING),
 _CROSSING, _PAUSING, _TURNING = int(Intent.CROSSING), int(Intent.PAUSING), int(Intent.TURNING_BACK)
 
 
-@njit(cache=True)
+@kernel
 def _towards(dx: float, dy: float, speed: float) -> tuple[float, float]:
     distance = math.hypot(dx, dy)
     return (speed * dx / distance, speed * dy / distance) if distance > 1e-6 else (0.0, 0.0)
 
 
-@njit(cache=True)
+@kernel
 def _along_the_walk(p: int, people: Pedestrians, graph: RoadGraph, s: float) -> tuple[float, float]:
     """Wanted velocity on a sidewalk: to the place of crossing, or to the end of the walk."""
     crosses = people.zebra[p] != NO_CROSSING
@@ -55,7 +55,7 @@ def _along_the_walk(p: int, people: Pedestrians, graph: RoadGraph, s: float) -> 
     return _towards(x - people.x[p], y - people.y[p], speed)
 
 
-@njit(cache=True)
+@kernel
 def _wanted_velocity(p: int, people: Pedestrians, graph: RoadGraph, s: float) -> tuple[float, float]:
     state, free = people.intent[p], people.free_speed[p]
     to_kerb_x, to_kerb_y = people.kerb_x[p] - people.x[p], people.kerb_y[p] - people.y[p]
@@ -78,7 +78,7 @@ def _wanted_velocity(p: int, people: Pedestrians, graph: RoadGraph, s: float) ->
     return _towards(x - people.x[p], y - people.y[p], free * people.pace[p])
 
 
-@njit(cache=True)
+@kernel
 def _push_of_others(p: int, people: Pedestrians, wanted_x: float, wanted_y: float) -> tuple[float, float]:
     fx, fy = 0.0, 0.0
     wanted = math.hypot(wanted_x, wanted_y)
@@ -109,7 +109,7 @@ def _push_of_others(p: int, people: Pedestrians, wanted_x: float, wanted_y: floa
     return fx, fy
 
 
-@njit(cache=True)
+@kernel
 def _push_of_cars(p: int, people: Pedestrians, cars: Vehicles) -> tuple[float, float]:
     """Keeps those on the road out of the boxes of vehicles."""
     fx, fy = 0.0, 0.0
@@ -121,7 +121,7 @@ def _push_of_cars(p: int, people: Pedestrians, cars: Vehicles) -> tuple[float, f
     return fx, fy
 
 
-@njit(cache=True)
+@kernel
 def from_box(x: float, y: float, j: int, cars: Vehicles) -> tuple[float, float, float]:
     """Vector from the nearest point of vehicle j's box to (x, y), and its length; zero inside the box."""
     c, s = math.cos(cars.yaw[j]), math.sin(cars.yaw[j])
@@ -132,7 +132,7 @@ def from_box(x: float, y: float, j: int, cars: Vehicles) -> tuple[float, float, 
     return c * du - s * dv, s * du + c * dv, math.hypot(du, dv)
 
 
-@njit(cache=True)
+@kernel
 def _stay_on_the_walk(
     p: int, people: Pedestrians, graph: RoadGraph, s: float, d: float
 ) -> tuple[float, float]:
@@ -144,7 +144,7 @@ def _stay_on_the_walk(
     return -back * math.sin(yaw), back * math.cos(yaw)
 
 
-@njit(cache=True)
+@kernel
 def _limited(vx: float, vy: float, ax: float, ay: float, dt: float) -> tuple[float, float]:
     """The next velocity, within the limits of a body."""
     size = math.hypot(ax, ay)
@@ -163,7 +163,7 @@ def _limited(vx: float, vy: float, ax: float, ay: float, dt: float) -> tuple[flo
     return nx, ny
 
 
-@njit(cache=True)
+@kernel
 def _face(p: int, people: Pedestrians, dt: float) -> None:
     """The body turns to where it walks, or over the road while waiting."""
     if math.hypot(people.vx[p], people.vy[p]) > 0.2:
@@ -176,7 +176,7 @@ def _face(p: int, people: Pedestrians, dt: float) -> None:
     people.yaw[p] += min(max(turn, -4.0 * dt), 4.0 * dt)
 
 
-@njit(cache=True)
+@kernel
 def integrate(people: Pedestrians, cars: Vehicles, graph: RoadGraph, dt: float) -> None:
     """Moves every pedestrian by dt seconds; all forces are taken from the same instant."""
     count = len(people.uid)
