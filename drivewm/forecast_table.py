@@ -66,7 +66,9 @@ def to_table(forecast: Forecast, head: Head, modes: int, dataset: str, scene: st
     """The rows of one forecast. Agents that are not present and modes of probability zero have none."""
     position, covariance, probability = select_modes(forecast, head, modes)
     k, a, f = position.shape[:3]
-    mode, agent, step = (axis.ravel() for axis in np.meshgrid(np.arange(k), np.arange(a), np.arange(f), indexing="ij"))
+    mode, agent, step = (
+        axis.ravel() for axis in np.meshgrid(np.arange(k), np.arange(a), np.arange(f), indexing="ij")
+    )
     keep = forecast.valid[agent] & (probability[mode, agent] > 0)
     mode, agent, step = mode[keep], agent[keep], step[keep]
     names = np.array([Kind(int(i)).name.lower() for i in forecast.kind], dtype=object)
@@ -100,7 +102,11 @@ class ForecastWriter:
         self.rows = 0
         if path.is_dir():
             raise InputError(f"{path} is a folder; --out must name a Parquet file")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            said = f"--out {path}: its folder cannot be made ({error.strerror}); name another"
+            raise InputError(said) from None
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         metadata = {"drivewm.head": head, "drivewm.modes": str(modes)}
         self._writer = pq.ParquetWriter(self._part, SCHEMA.with_metadata(metadata), compression="zstd")
@@ -124,29 +130,83 @@ class ForecastWriter:
             self._part.unlink(missing_ok=True)
 
 
+_COVARIANCE = ("var_xx", "var_xy", "var_yy")
+_OPTIONAL = ("agent_type", "source", "horizon_s")  # and the three variances, together or not at all
+
+
 def read_forecasts(path: Path) -> tuple[pa.Table, Head | None]:
-    """A forecast table and its head where the file states it. InputError if columns are missing or not finite."""
+    """A forecast table in the dtypes of `SCHEMA`, and its head where the file states it.
+
+    Optional are agent_type, source, horizon_s and the three variances together. InputError naming file,
+    row and remedy for what is missing, not finite or no covariance.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name a forecast table as drivewm predict writes it")
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: expected a Parquet forecast table ({error})".split("\n")[0]) from error
-    optional = {"agent_type", "source", "var_xx", "var_xy", "var_yy", "horizon_s"}
-    missing = [name for name in SCHEMA.names if name not in table.schema.names and name not in optional]
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(
+            f"{path}: not readable as a Parquet forecast table ({said}); write it again"
+        ) from None
+    names = table.schema.names
+    optional = _OPTIONAL if set(_COVARIANCE) & set(names) else _OPTIONAL + _COVARIANCE
+    missing = [name for name in SCHEMA.names if name not in names and name not in optional]
     if missing:
-        raise InputError(f"{path}: forecast table lacks the columns {', '.join(missing)}")
-    for name in ("t_s", "mode_probability", "x_m", "y_m"):
-        values = table[name].to_numpy().astype(np.float64)
-        bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
-            raise InputError(f"{path}: row {bad[0]}: {name} is {values[bad[0]]}; every value must be finite")
-    stated = (table.schema.metadata or {}).get(b"drivewm.head", b"").decode()
+        raise InputError(f"{path}: forecast table lacks the columns {', '.join(missing)}; add them")
+    if table.num_rows == 0:
+        raise InputError(f"{path}: the forecast table has no rows; run drivewm predict again")
+    metadata = table.schema.metadata or {}
+    wanted = [field for field in SCHEMA if field.name in names]
+    table = pa.table({field.name: _column(table[field.name], field, path) for field in wanted})
+    _check_values(table, path)
+    stated = metadata.get(b"drivewm.head", b"").decode(errors="replace")
     return table, stated if stated in ("joint", "marginal") else None  # type: ignore[return-value]
+
+
+def _column(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.ChunkedArray:
+    """The column in the dtype of the contract, without nulls."""
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy()))
+        raise InputError(f"{path}: row {row}: {field.name} is null; fill it in or drop the forecast")
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise InputError(
+            f"{path}: column {field.name} came as {column.type} with values that are no {field.type}; "
+            f"write it as {field.type}"
+        ) from None
+
+
+def _check_values(table: pa.Table, path: Path) -> None:
+    for name in ("t_s", "mode_probability", "x_m", "y_m", "horizon_s", *_COVARIANCE):
+        if name in table.schema.names:
+            values = table[name].to_numpy()
+            _refuse(path, ~np.isfinite(values), f"{name} is {{}}, expected a finite number", values)
+    probability = table["mode_probability"].to_numpy()
+    wrong = (probability < 0) | (probability > 1 + 1e-6)
+    _refuse(path, wrong, "mode_probability is {}, expected 0 to 1", probability)
+    if "var_xx" in table.schema.names:
+        xx, xy, yy = (table[name].to_numpy() for name in _COVARIANCE)
+        wrong = (xx < 0) | (yy < 0) | (xy**2 > xx * yy + 1e-9)
+        _refuse(path, wrong, "var_xx, var_xy, var_yy are no covariance (var_xx {})", xx)
+
+
+def _refuse(path: Path, wrong: np.ndarray, said: str, values: np.ndarray) -> None:
+    if wrong.any():
+        row, count = int(np.argmax(wrong)), int(wrong.sum())
+        more = f" ({count} such rows)" if count > 1 else ""
+        what = said.format(f"{values[row]:g}")
+        raise InputError(f"{path}: row {row}: {what}{more}; correct it or drop the forecast")
 
 
 def anchors_of(table: pa.Table) -> Iterator[tuple[tuple[str, str, float], pa.Table]]:
     """The rows of each (dataset, scene, t_s), in order of appearance."""
     key = np.array(
-        [f"{d}\x00{s}\x00{t!r}" for d, s, t in zip(*(table[n].to_pylist() for n in ("dataset", "scene", "t_s")), strict=True)],
+        [
+            f"{d}\x00{s}\x00{t!r}"
+            for d, s, t in zip(*(table[n].to_pylist() for n in ("dataset", "scene", "t_s")), strict=True)
+        ],
         dtype=object,
     )
     names, inverse = np.unique(key.astype(str), return_inverse=True)

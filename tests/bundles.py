@@ -10,9 +10,11 @@ from drivewm.checkpoint import Bundle, save_bundle
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.postprocess import Calibration
 
+torch.set_num_threads(1)  # matrices this small are no work to share: threads only wait for each other
+
 
 def make_bundle(folder: Path, *, seed: int = 0, use_map: bool = True) -> Bundle:
-    """A saved bundle of a tiny model: 3 joint modes, 5 candidates, 8 polylines, anchors about a metre long."""
+    """A saved bundle of a tiny model: 3 joint modes, 5 candidates, 8 polylines, anchors of about a metre."""
     torch.manual_seed(seed)
     config = ModelConfig(dim=16, heads=2, joint_modes=3, candidates=5, polylines=8, use_map=use_map, layers=1)
     model = WorldModel(config).eval()

@@ -7,7 +7,12 @@ compile decorated kernels.
 
 from __future__ import annotations
 
-from jaxtyping import install_import_hook
+import os
+
+# Small models are fastest on one thread; several that wait for each other on a busy machine crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook(
     ["drivewm", "drivewm_datasets", "drivewm_eval"],

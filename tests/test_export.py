@@ -298,7 +298,7 @@ def test_a_damaged_file_of_the_bundle_is_named(damaged: Path, name: str, content
 def test_torch_refuses_damaged_or_missing_weights(damaged: Path) -> None:
     weights = damaged / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
-    with pytest.raises(InputError, match="does not match the hash in config.json"):
+    with pytest.raises(InputError, match=r"does not match the hash in config\.json"):
         load_runtime(damaged, backend="torch")
     weights.unlink()
     with pytest.raises(InputError, match="missing; the bundle is incomplete"):

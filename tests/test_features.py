@@ -17,6 +17,7 @@ from drivewm.checkpoint import load_bundle
 from drivewm.features import INPUT_NAMES, ModelInputs, featurize
 from drivewm.forecaster import TorchForecaster
 from drivewm.frames import from_frame, rotate
+from drivewm.objective import tensors
 from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Forecast, Kind, RoadMap, Scene
@@ -147,7 +148,7 @@ def test_turning_and_moving_the_scene_turns_and_moves_the_forecast(
 
 
 def test_someone_who_never_moved_is_forecast_along_the_axes_of_the_scene(forecast: TorchForecaster) -> None:
-    """The exception to turning: without a heading the forecast keeps its direction when the scene is turned."""
+    """The exception to turning: without a heading the forecast keeps its direction in the turned scene."""
     scene = replace(make_scene(agents=1, speed=0.0, origin=(3.0, 1.0)), road_map=RoadMap.empty())
     assert not scene.tracks.heading_valid.any()
     before, after = forecast([scene, moved(scene, np.array([0.0, 0.0, 1.0]))])
@@ -179,8 +180,6 @@ def test_a_padded_agent_changes_nothing(forecast: TorchForecaster) -> None:
     wide = featurize([scene], agents=9, polylines=8).as_dict()
     for name in ("history", "attributes", "agent_pose", "agent_velocity"):
         wide[name][:, 3:] = 2.5
-    from drivewm.objective import tensors
-
     small = forecast.model(tensors(tight, forecast.device))
     large = forecast.model(tensors(ModelInputs(**wide), forecast.device))
     for name in ("joint_position", "marginal_position", "marginal_logit"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from drivewm.types import Forecast, Kind, RoadMap
 from drivewm_datasets.recording import Recording
 from drivewm_datasets.sampling import scene_at
 
+UTM = np.array([500_000.0, 5_000_000.0])
 STEPS = len(TimeGrid().horizons)
 
 
@@ -98,9 +100,9 @@ def make_recording(seed: int, agents: int = 5, frames: int = 45) -> Recording:
         agent=agent,
         frame=frame,
         t_s=t[frame],
-        xy=path[agent, frame] + [500_000.0, 5_000_000.0],
+        xy=path[agent, frame] + UTM,
         z=np.zeros(len(agent)),
-        road_map=replace(make_road_map(), points=make_road_map().points + [500_000.0, 5_000_000.0]),
+        road_map=replace(make_road_map(), points=make_road_map().points + UTM),
     )
 
 
@@ -177,12 +179,13 @@ def test_the_predictor_is_found_at_the_top() -> None:
 def test_loading_with_wrong_options_is_one_clear_line(
     folder: Path, options: dict[str, Any], line: str
 ) -> None:
+    unchecked = inspect.unwrap(load_runtime)  # a caller without type checks
     with pytest.raises(InputError, match=line):
-        load_runtime.__wrapped__(folder, **options)
+        unchecked(folder, **options)
 
 
 def test_a_bundle_that_is_not_there_is_one_clear_line() -> None:
-    with pytest.raises(InputError, match="no bundle at nowhere: expected a folder with config.json"):
+    with pytest.raises(InputError, match="no bundle at nowhere: expected a folder"):
         Predictor.load("nowhere")
 
 
@@ -347,19 +350,24 @@ def test_who_is_not_seen_at_the_stamp_is_not_forecast() -> None:
     assert predictor.step([seen("1", 0.5, 2.0)], 0.5).ids == ("1",)
 
 
-@pytest.mark.parametrize(("away_s", "rows"), [(0.6, 9), (3.4, 1)])
-def test_a_track_that_comes_back_has_the_past_that_reaches_a_slot(away_s: float, rows: int) -> None:
-    """Walked for 3 s, away for a while. Over 0.6 s only the slots at most 0.65 s apart are bridged."""
+@pytest.mark.parametrize(
+    ("away_s", "slots"),
+    [
+        (
+            0.6,
+            [1, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+        ),  # 0.65 s may be bridged at 0.4 s, 0.16 and 0.33 s at 0.1 and 0.2 s
+        (1.0, [1, 0, 0, 0, 0, 1, 1, 1, 1, 1]),
+        (3.4, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_nothing_is_invented_while_a_track_was_away(away_s: float, slots: list[int]) -> None:
+    """Walked for 3 s, away, and back; the slots are 0, .1, .2, .4, .8, 1.2, ... 2.8 s old."""
     runtime = FakeRuntime()
     predictor = Predictor(runtime)
     walk(predictor, ticks=31)
-    back = 3.0 + away_s
-    predictor.step([seen("0", back)], back)
-    mask = runtime.asked[-1].history_mask[0, 0]
-    ages = np.asarray(TimeGrid().ages)
-    expected = (ages == 0) | (ages > away_s - 1e-6) | ((ages > 0.15) & (away_s < 0.65) & (ages >= 0.4))
-    np.testing.assert_array_equal(mask > 0, expected & (ages <= back + 1e-6) & ~((ages > 0) & (away_s > 3)))
-    assert mask.sum() <= rows
+    predictor.step([seen("0", 3.0 + away_s)], 3.0 + away_s)
+    assert runtime.asked[-1].history_mask[0, 0].tolist() == slots
 
 
 def test_a_track_unseen_for_longer_than_the_history_is_forgotten() -> None:

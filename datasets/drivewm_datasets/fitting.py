@@ -34,6 +34,7 @@ class RunConfig:
     augmentation: Augmentation
     batch_agents: int = 384  # padding included
     every: float = 0.4  # seconds between training windows
+    validate_every_s: float = 0.4  # seconds between validation windows
     licence: str = "not stated"
 
 
@@ -69,7 +70,7 @@ def run_training(
     """Trains, calibrates and writes the bundle into `run`. A finished run is given back as it is on resume."""
     layout = TimeLayout(config.model.grid, config.model.chunks)
     windows = _windows(training, layout, config.every)
-    held = _windows(validation, layout, config.every)
+    held = _windows(validation, layout, config.validate_every_s)
     if not windows or not held:
         lacking = "training" if not windows else "validation"
         raise InputError(

@@ -17,6 +17,9 @@ from drivewm.types import Kind, Tracks
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, learnable
 
 
+SPARSE_S = 0.4  # younger slots stay empty at 2.5 Hz and below
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """What is varied between two looks at the same window. The default varies nothing."""
@@ -27,13 +30,14 @@ class Augmentation:
     rotate: bool = False
     crop: float = 0.0  # probability that a batch draws a smaller size and crops its windows to it
     shorten: float = 0.0  # probability that an agent loses its oldest history
+    sparse: float = 0.0  # probability that a window loses the slots between 0 and 0.4 s, as slow sensors do
     noise_m: float = 0.0  # standard deviation added to the history
 
 
 PEDESTRIANS = Augmentation(
     scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.02
 )
-STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, noise_m=0.03)
+STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, noise_m=0.03)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,10 @@ def augment(
         noise[:, 0] = 0.0  # the anchor is the frame of the truth
         position = position.copy()
         position[:, past] += noise
+    if how.sparse and rng.random() < how.sparse:
+        ages = np.asarray(layout.grid.ages)
+        valid = valid.copy()
+        valid[:, past[(ages > 0) & (ages < SPARSE_S)]] = False
     if how.shorten:
         valid = valid.copy()
         shortened = rng.random(len(kind)) < how.shorten

@@ -36,7 +36,13 @@ class RunPlan:
 
 def nano(name: str) -> RunConfig:
     """Tracks and map, any mix of pedestrians, cyclists and vehicles."""
-    return RunConfig(name=name, model=ModelConfig(), train=TrainConfig(steps=3000), augmentation=STREET)
+    return RunConfig(
+        name=name,
+        model=ModelConfig(),
+        train=TrainConfig(steps=3000, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
+        augmentation=STREET,
+        validate_every_s=2.0,  # simulated episodes are many
+    )
 
 
 def eth_ucy(name: str) -> RunConfig:

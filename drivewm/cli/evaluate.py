@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from drivewm.cli.figures import terminal, write_json
+from drivewm.cli.predict import check_every
+from drivewm.cli.skipped import skip_notes
 from drivewm.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,8 +44,7 @@ class Evaluate:
         given = [bool(self.weights), bool(self.baseline), bool(self.forecasts)]
         if sum(given) != 1:
             raise InputError("give exactly one of --weights, --baseline and --forecasts")
-        if self.every <= 0:
-            raise InputError(f"--every must be positive seconds, got {self.every:g}")
+        check_every(self.every)
         recordings = read_recordings(list(self.data))
         grid = TimeGrid()
         if self.weights:
@@ -59,6 +60,7 @@ class Evaluate:
             figures = judge.evaluate(
                 scenes, entrant, grid, self.protocol, lambda s, n: lambda done: progress.update(task, advance=done)
             )
+        figures["notes"] += skip_notes(recordings)
         print_figures(console, figures)
         if self.json:
             write_json(self.json, figures)

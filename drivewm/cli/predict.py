@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from drivewm.cli.figures import terminal, write_json
+from drivewm.cli.skipped import skip_notes
 from drivewm.errors import InputError
 
 DEFAULT_MODES = {"joint": 6, "marginal": 20}
+SHORTEST_S = 0.01
+
+
+def check_every(seconds: float) -> None:
+    """InputError for a spacing of forecasts that is no time."""
+    if not (math.isfinite(seconds) and seconds >= SHORTEST_S):
+        raise InputError(f"--every must be at least {SHORTEST_S:g} seconds, got {seconds:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +49,7 @@ class Predict:
         from drivewm_datasets.sampling import anchor_times, batches, scene_at
         from drivewm_datasets.store import read_recordings
 
-        if self.every <= 0:
-            raise InputError(f"--every must be positive seconds, got {self.every:g}")
+        check_every(self.every)
         bundle = load_bundle(self.weights)
         sizes = bundle.model.config
         have = sizes.joint_modes if self.head == "joint" else sizes.candidates
@@ -65,10 +74,13 @@ class Predict:
                     for source in forecast.source:
                         count[source] += 1
         table = Table("scenes", "anchors", "agents forecast", "by the model", "kinematic", "rows")
-        figures = {"scenes": len(recordings), **count, "rows": writer.rows}
+        figures: dict[str, Any] = {"scenes": len(recordings), **count, "rows": writer.rows}
         table.add_row(*(f"{figures[k]:,}" for k in ("scenes", "anchors", "agents", "model", "kinematic", "rows")))
         console.print(table)
         console.print(f"{self.head} head, {modes} modes, bundle {bundle.name} -> {self.out}")
+        for note in skip_notes(recordings):
+            console.print(f"note: {note}")
         if self.json:
-            write_json(self.json, figures)
+            skipped = sum((r.skipped for r in recordings), Counter())
+            write_json(self.json, {**figures, "skipped": dict(sorted(skipped.items()))})
         return 0

@@ -45,8 +45,15 @@ class Train:
         from drivewm_datasets.plans import plan_runs
         from drivewm_datasets.run_all import run_all
 
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out {self.out} is a file; name a folder")
         if self.out.exists() and any(self.out.iterdir()) and not self.resume:
             raise InputError(f"{self.out} is not empty; pass --resume to go on with it, or name another --out")
+        for name, value in (("steps", self.steps), ("jobs", self.jobs)):
+            if value is not None and value < 1:
+                raise InputError(f"--{name} must be at least 1, got {value}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise InputError(f"--learning-rate must lie between 0 and 1, got {self.learning_rate:g}")
         plans = plan_runs(
             data=self.data,
             out=self.out,

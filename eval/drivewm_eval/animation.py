@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +90,19 @@ class Canvas:
 
 
 def write_animation(
-    path: Path, frames: Sequence[ReportFrame], road_map: RoadMap, *, fps: float = 10.0, width: int = 800
+    path: Path,
+    frames: Sequence[ReportFrame],
+    road_map: RoadMap,
+    *,
+    fps: float = 10.0,
+    width: int = 800,
+    view: Float[ndarray, "4"] | None = None,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Writes a GIF, one image a frame, 16:9, that repeats for ever. Atomic.
+
+    `view` is what is seen, x and y minimum, then maximum (default `draw.extent`); `advance` is told of
+    every frame drawn.
 
     Drawn are the joint modes, opaque as they are probable, the 90 % ellipse at the end of the most
     probable, what really happened (dashed) and constant velocity (grey).
@@ -101,7 +111,8 @@ def write_animation(
 
     if not frames:
         raise InputError("an animation needs at least one frame, got none; simulate or record longer")
-    view = extent(frames, road_map)
+    view = extent(frames, road_map) if view is None else view
+    kinds = sorted({int(kind) for frame in frames for kind in frame.tracks.kind[frame.present]})
     full = (width * SMOOTH, width * 9 // 16 * SMOOTH)
     street = Image.new("RGB", full, GROUND)
     _draw_map(Canvas(street, view), road_map)
@@ -113,8 +124,9 @@ def write_animation(
             _draw_forecast(canvas, frame, int(i))
         for i in frame.present:
             _draw_agent(canvas, frame, int(i))
-        _draw_caption(canvas, frame, full)
+        _draw_caption(canvas, frame, full, kinds)
         images.append(image.reduce(SMOOTH))
+        advance(1)
     _write_gif(path, images, fps)
 
 
@@ -187,18 +199,17 @@ def _draw_agent(canvas: Canvas, frame: ReportFrame, i: int) -> None:
     canvas.area(tracks.position[i, 0] + wedge @ np.array([[c, s], [-s, c]]), EDGE, 0.8)
 
 
-def _draw_caption(canvas: Canvas, frame: ReportFrame, full: tuple[int, int]) -> None:
+def _draw_caption(canvas: Canvas, frame: ReportFrame, full: tuple[int, int], kinds: Sequence[int]) -> None:
     from PIL import ImageFont
 
     font: Any = ImageFont.load_default(15 * SMOOTH)
     edge, base = 14 * SMOOTH, full[1] - 28 * SMOOTH
-    canvas.pen.text((edge, edge), f"{frame.t_s:.1f} s", fill=TRUTH, font=font)
-    entries: list[tuple[str, Colour]] = [
-        ("pedestrian", PAINT[0]),
-        ("cyclist", PAINT[1]),
-        ("vehicle", PAINT[2]),
-        ("ego", EGO),
-    ]
+    caption = f"{frame.t_s:.1f} s"
+    if frame.forecast is not None:
+        caption += "   forecast futures in the colour of each"
+    canvas.pen.text((edge, edge), caption, fill=TRUTH, font=font)
+    entries: list[tuple[str, Colour]] = [(Kind(kind).name.lower(), PAINT[kind]) for kind in kinds]
+    entries += [("ego", EGO)] if frame.ego_id is not None else []
     entries += [("constant velocity", STEADY), ("what happened (dashed)", TRUTH)]
     x: float = edge
     for text, colour in entries:
@@ -211,7 +222,11 @@ def _write_gif(path: Path, images: Sequence[Image.Image], fps: float) -> None:
     """One palette for all images: then what does not move is the same in each and costs nothing."""
     from PIL import Image
 
-    palette = images[len(images) // 2].quantize(128)
+    width, height = images[0].size
+    sample = Image.new("RGB", (width, 3 * height))  # so that a colour of the beginning or end is kept too
+    for place, image in enumerate((images[0], images[len(images) // 2], images[-1])):
+        sample.paste(image, (0, place * height))
+    palette = sample.quantize(128)
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     pause = max(round(100 / fps), 2) * 10  # GIF counts hundredths of a second; browsers slow down below two
     held = io.BytesIO()

@@ -152,24 +152,31 @@ def mode_opacity(probability: Float[ndarray, "*b"]) -> Float[ndarray, "*b"]:
     return 0.12 + 0.78 * probability / np.maximum(probability.max(axis=0), 1e-9)
 
 
+def lane_distance(points: Float[ndarray, "*b 2"], road_map: RoadMap) -> Float[ndarray, "*b"]:
+    """Metres from each point to the nearest lane centre; infinite on a map without lanes.
+
+    Heights are not looked at: a footbridge counts as roadway.
+    """
+    flat = points.reshape(-1, 2)
+    near = np.full(len(flat), np.inf)
+    for lane in polylines(road_map, LineKind.LANE_CENTER):
+        start, step = lane[:-1], np.diff(lane, axis=0)
+        square = np.maximum((step**2).sum(axis=-1), 1e-9)
+        share = np.clip(((flat[:, None] - start) * step).sum(axis=-1) / square, 0.0, 1.0)
+        offset = flat[:, None] - start - share[..., None] * step
+        near = np.minimum(near, (offset**2).sum(axis=-1).min(axis=-1))
+    return np.sqrt(near).reshape(points.shape[:-1])
+
+
 def roadway_probability(forecast: Forecast, road_map: RoadMap) -> Float[ndarray, "A"] | None:
     """The chance that an agent is in a lane at any step of the forecast; none on a map without lanes.
 
     The sum of the probabilities of the joint modes in which its centre comes within half a lane
-    width of a lane centre. Heights are not looked at: a footbridge counts as roadway.
+    width of a lane centre.
     """
-    lanes = polylines(road_map, LineKind.LANE_CENTER)
-    if not lanes:
+    if not polylines(road_map, LineKind.LANE_CENTER):
         return None
-    points = forecast.position.reshape(-1, 2)
-    near = np.full(len(points), np.inf)
-    for lane in lanes:
-        start, step = lane[:-1], np.diff(lane, axis=0)
-        square = np.maximum((step**2).sum(axis=-1), 1e-9)
-        share = np.clip(((points[:, None] - start) * step).sum(axis=-1) / square, 0.0, 1.0)
-        offset = points[:, None] - start - share[..., None] * step
-        near = np.minimum(near, (offset**2).sum(axis=-1).min(axis=-1))
-    inside = (near <= (LANE_WIDTH_M / 2) ** 2).reshape(forecast.position.shape[:3]).any(axis=-1)
+    inside = (lane_distance(forecast.position, road_map) <= LANE_WIDTH_M / 2).any(axis=-1)
     return (forecast.mode_probability[:, None] * inside).sum(axis=0)
 
 

@@ -64,7 +64,7 @@ def baseline_entrant(name: str, grid: TimeGrid) -> Entrant:
 
 def table_entrant(paths: Sequence[Path], grid: TimeGrid) -> Entrant:
     """Forecast tables written by anybody."""
-    tables = ForecastTables(paths, grid.steps)
+    tables = ForecastTables(paths, grid)
     scorer: Scorer = lambda listed: score_tables(listed, tables, grid)  # noqa: E731
     notes = [] if "joint" in tables.by_head else ["no joint table: the joint figures are left out"]
     if "marginal" not in tables.by_head:

@@ -58,8 +58,11 @@ def covered(
     """For each level, the share of steps at which the truth lies in the highest-density region.
 
     The region's density threshold is the quantile of the mixture's own density over 100 draws from it.
+    Modes are taken in falling probability, so that their order in a file changes no draw.
     """
     modes, agents, steps, _ = position.shape
+    order = np.argsort(-probability, axis=0, kind="stable"), np.arange(agents)
+    position, covariance, probability = position[order], covariance[order], probability[order]
     covariance = _floored(covariance)
     weight = np.broadcast_to(probability[..., None], (modes, agents, steps))
     pick = (rng.random((DRAWS, agents, 1)) > np.cumsum(probability, 0)[:, None, :, None]).sum(0)

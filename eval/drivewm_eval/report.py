@@ -34,6 +34,11 @@ MARGINAL_SHOWN = 6
 """Of each agent's marginal candidates, the most probable so many are drawn: the page stays small."""
 
 
+Metrics = Mapping[str, Mapping[str, float]]
+"""Predictor -> figure (with its unit) -> value."""
+Better = Mapping[str, Literal["low", "high"]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """What the page shows."""
@@ -42,15 +47,15 @@ class Report:
     summary: str  # a sentence under the title
     frames: Sequence[ReportFrame]  # in order of time
     road_map: RoadMap
-    metrics: Mapping[str, Mapping[str, float]]  # predictor -> figure (with its unit) -> value
-    better: Mapping[str, Literal["low", "high"]] = field(
-        default_factory=dict
-    )  # figure -> the end to mark as best
+    metrics: Metrics
+    by_group: Mapping[str, Metrics] = field(default_factory=dict)  # the same figures for some agents only
+    better: Better = field(default_factory=dict)  # figure -> the end to mark as best
     metrics_note: str = ""  # what the figures were measured on
     made: Mapping[str, str] = field(
         default_factory=dict
     )  # how to make the page again: command, seed, bundle, ...
     limits: str = ""  # what must not be concluded from the page
+    view: Float[ndarray, "4"] | None = None  # opens on x and y minimum, then maximum; default `draw.extent`
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -63,8 +68,8 @@ def write_report(path: Path, report: Report) -> None:
         "summary": html.escape(report.summary),
         "style": (page / "style.css").read_text(encoding="utf-8"),
         "player": (page / "player.js").read_text(encoding="utf-8"),
-        "data": _json_in_html(scene_data(report.frames, report.road_map)),
-        "metrics": _table(report.metrics, report.better),
+        "data": _json_in_html(scene_data(report.frames, report.road_map, report.view)),
+        "metrics": _table({"": report.metrics, **report.by_group}, report.better),
         "metrics_note": html.escape(report.metrics_note),
         "made": "".join(
             f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in report.made.items()
@@ -86,16 +91,40 @@ def _json_in_html(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]], better: Mapping[str, Literal["low", "high"]]) -> str:
-    """The rows of the metrics table; the best of each figure is marked, ties all of them."""
-    figures = list(dict.fromkeys(figure for row in metrics.values() for figure in row))
+def _table(groups: Mapping[str, Metrics], better: Better) -> str:
+    """The rows of the metrics table, a body with a heading for each group that has a name.
+
+    The best of each figure is marked within its group, ties all of them.
+    """
+    every = [row for metrics in groups.values() for row in metrics.values()]
+    figures = list(dict.fromkeys(figure for row in every for figure in row))
+    head = "".join(f'<th scope="col">{html.escape(figure)}</th>' for figure in figures)
+    parts = [f'<thead><tr><th scope="col">Predictor</th>{head}</tr></thead>']
+    for name, metrics in groups.items():
+        if metrics:
+            parts += [
+                "<tbody>",
+                _heading(name, len(figures) + 1),
+                *_rows(metrics, figures, better),
+                "</tbody>",
+            ]
+    return "".join(parts)
+
+
+def _heading(name: str, columns: int) -> str:
+    cell = f'<th scope="rowgroup" colspan="{columns}">{html.escape(name)}</th>'
+    return f'<tr class="group">{cell}</tr>' if name else ""
+
+
+def _rows(
+    metrics: Metrics, figures: Sequence[str], better: Mapping[str, Literal["low", "high"]]
+) -> list[str]:
     best = {}
     for figure, end in better.items():
         values = [row[figure] for row in metrics.values() if figure in row and np.isfinite(row[figure])]
         if len(values) > 1:
             best[figure] = min(values) if end == "low" else max(values)
-    head = "".join(f'<th scope="col">{html.escape(figure)}</th>' for figure in figures)
-    lines = [f'<thead><tr><th scope="col">Predictor</th>{head}</tr></thead><tbody>']
+    lines = []
     for name, row in metrics.items():
         cells = []
         for figure in figures:
@@ -103,7 +132,7 @@ def _table(metrics: Mapping[str, Mapping[str, float]], better: Mapping[str, Lite
             mark = ' class="best"' if figure in best and value == best[figure] else ""
             cells.append(f"<td{mark}>{_number(value)}</td>")
         lines.append(f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>')
-    return "".join([*lines, "</tbody>"])
+    return lines
 
 
 def _number(value: float | None) -> str:
@@ -112,12 +141,14 @@ def _number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, (int, np.integer)) else f"{value:.3f}"
 
 
-def scene_data(frames: Sequence[ReportFrame], road_map: RoadMap) -> dict[str, Any]:
+def scene_data(
+    frames: Sequence[ReportFrame], road_map: RoadMap, view: Float[ndarray, "4"] | None = None
+) -> dict[str, Any]:
     """What the player reads: lengths in whole centimetres from `origin`, angles in thousandths of a radian.
 
     A path is `[x, y, dx, dy, dx, dy, ...]`: its first point, then steps. Probabilities are in thousandths.
     """
-    view = extent(frames, road_map)
+    view = extent(frames, road_map) if view is None else view
     origin = np.round((view[:2] + view[2:]) / 2)
     agents: dict[str, dict[str, Any]] = {}
     for frame in frames:
@@ -172,7 +203,7 @@ def _frame(
     if frame.notes:
         out["note"] = [frame.notes[i] for i in rows]
     if frame.constant_velocity is not None:
-        out["constant_velocity"] = [_path(frame.constant_velocity[i], origin) for i in rows]
+        out["constant_velocity"] = _path(frame.constant_velocity[rows], origin)
     if frame.future is not None and frame.future_valid is not None:
         out["future"] = [_path(frame.future[i][frame.future_valid[i]], origin) for i in rows]
     if frame.forecast is not None:
@@ -189,17 +220,20 @@ def _forecast(
     roadway = roadway_probability(forecast, road_map)
     best = int(forecast.mode_probability.argmax())
     rings = ellipse(forecast.covariance[best, :, -1])
+    joint = _path(np.moveaxis(forecast.position, 1, 0), origin)
+    shown = np.argsort(-forecast.marginal_probability, axis=0, kind="stable")[:MARGINAL_SHOWN]  # M A
+    who = np.arange(len(forecast.ids))
+    chance = forecast.marginal_probability[shown, who]
+    marginal = _path(np.moveaxis(forecast.marginal_position[shown, who], 1, 0), origin)
     agents: list[dict[str, Any] | None] = []
     for i in (row_of.get(name) for name in names):
         if i is None:
             agents.append(None)
             continue
-        chance = forecast.marginal_probability[:, i]
-        shown = np.argsort(-chance, kind="stable")[:MARGINAL_SHOWN]
         agent: dict[str, Any] = {
-            "joint": [_path(path, origin) for path in forecast.position[:, i]],
-            "marginal": [_path(path, origin) for path in forecast.marginal_position[shown, i]],
-            "chance": _thousandths(chance[shown]),
+            "joint": joint[i],
+            "marginal": marginal[i],
+            "chance": _thousandths(chance[:, i]),
             "ring": [*np.rint(100 * rings[i, :2]).astype(int).tolist(), *_thousandths(rings[i, 2:])],
             "source": forecast.source[i],
         }
@@ -218,10 +252,11 @@ def _cm(points: Float[ndarray, "*b 2"], origin: Float[ndarray, "2"]) -> ndarray:
     return np.rint(100 * (points - origin)).astype(np.int64)
 
 
-def _path(points: Float[ndarray, "n 2"], origin: Float[ndarray, "2"]) -> list[int]:
-    """First point, then steps between rounded points, so that rounding does not add up."""
+def _path(points: Float[ndarray, "*b n 2"], origin: Float[ndarray, "2"]) -> list[Any]:
+    """First point, then steps between rounded points, so that rounding does not add up; nested as `*b` is."""
     whole = _cm(points, origin)
-    return np.concatenate([whole[:1], np.diff(whole, axis=0)]).ravel().tolist()
+    steps = np.concatenate([whole[..., :1, :], np.diff(whole, axis=-2)], axis=-2)
+    return steps.reshape(*points.shape[:-2], 2 * points.shape[-2]).tolist()
 
 
 def _thousandths(values: Float[ndarray, "n"]) -> list[int]:

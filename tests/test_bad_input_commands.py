@@ -1,0 +1,476 @@
+"""Bad input to predict, evaluate and train: one clear line, exit code 2, nothing half written.
+
+What `import` and the reader say of the same tables is in test_bad_input_data.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from bundles import make_bundle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from street import walkers_table, write_scenes
+from test_bad_input_data import CASES, good, save
+
+from drivewm.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle with random weights: 3 joint modes, 5 candidates."""
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    make_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes of three people, 8 s at 2.5 Hz."""
+    return write_scenes(tmp_path_factory.mktemp("street"), scenes=2, seconds=8.0, wiggle=0.05)
+
+
+@pytest.fixture(scope="module")
+def tables(street: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The joint and the marginal forecast table of the street."""
+    folder = tmp_path_factory.mktemp("tables")
+    for head in ("joint", "marginal"):
+        assert predict(street, folder / f"{head}.parquet", weights, "--head", head) == 0
+    return {head: folder / f"{head}.parquet" for head in ("joint", "marginal")}
+
+
+def predict(data: Path, out: Path, weights: Path | str, *more: str) -> int:
+    return main(["predict", "--data", str(data), "--out", str(out), "--weights", str(weights), *more])
+
+
+def evaluate(data: Path, *more: str | Path) -> int:
+    return main(["evaluate", "--data", str(data), *map(str, more)])
+
+
+def assert_refused(code: int, capsys: Capture, *said: str) -> None:
+    """Exit code 2 and one line on standard error that says all this; nothing on standard output."""
+    captured = capsys.readouterr()
+    assert code == 2
+    assert len(captured.err.splitlines()) == 1, captured.err
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err + captured.out
+    for part in said:
+        assert part in captured.err
+
+
+def files_in(folder: Path) -> list[str]:
+    """Everything under a folder, drafts and hidden files too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture(params=CASES)
+def bad(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str, str]:
+    """A folder with a good and a bad file, what must be said of the bad one, and the remedy."""
+    make, came, remedy = CASES[request.param]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    save(folder / "a.parquet", {**good(), "scene": np.full(60, "a")})
+    make(folder / "bad.parquet")
+    return folder, came, remedy
+
+
+def test_predict_names_what_is_wrong_and_leaves_nothing(
+    bad: tuple[Path, str, str], weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder, came, remedy = bad
+    before = files_in(tmp_path)
+    code = predict(folder, tmp_path / "out" / "f.parquet", weights, "--json", str(tmp_path / "f.json"))
+    assert_refused(code, capsys, f"{folder / 'bad.parquet'}: ", came, remedy)
+    assert files_in(tmp_path) == before
+
+
+def test_evaluate_names_what_is_wrong_and_leaves_nothing(
+    bad: tuple[Path, str, str], tmp_path: Path, capsys: Capture
+) -> None:
+    folder, came, remedy = bad
+    before = files_in(tmp_path)
+    code = evaluate(folder, "--baseline", "cv", "--json", tmp_path / "figures.json")
+    assert_refused(code, capsys, f"{folder / 'bad.parquet'}: ", came, remedy)
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("case", ["missing columns", "NaN position", "truncated Parquet", "wrong units"])
+def test_train_names_what_is_wrong_and_leaves_nothing(case: str, tmp_path: Path, capsys: Capture) -> None:
+    make, came, remedy = CASES[case]
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / "bad.parquet")
+    code = main(["train", "--data", str(tmp_path / "in"), "--out", str(tmp_path / "run"), "--steps", "1"])
+    captured = capsys.readouterr()  # the progress bar has begun on standard output
+    assert code == 2
+    assert len(captured.err.splitlines()) == 1
+    assert "bad.parquet" in captured.err
+    assert came in captured.err
+    assert remedy in captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_older_forecast_table_outlives_a_failed_run(
+    weights: Path, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "f.parquet"
+    assert predict(street, out, weights) == 0
+    capsys.readouterr()
+    kept = out.read_bytes()
+    (tmp_path / "in").mkdir()
+    CASES["NaN position"][0](tmp_path / "in" / "bad.parquet")
+    assert_refused(predict(tmp_path / "in", out, weights), capsys, "x_m is nan")
+    assert out.read_bytes() == kept
+    assert files_in(tmp_path) == ["f.parquet", "in", "in/bad.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "no such file or folder"),
+        (lambda path: path.mkdir(), "holds no Parquet file and no episode"),
+        (lambda path: path.write_text("1 2 3 4\n"), "drivewm import"),
+    ],
+    ids=["no folder", "an empty folder", "a text file"],
+)
+def test_a_folder_without_recordings_is_named(
+    make: Callable[[Path], Any], said: str, weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    make(tmp_path / "in")
+    assert_refused(
+        predict(tmp_path / "in", tmp_path / "f.parquet", weights), capsys, str(tmp_path / "in"), said
+    )
+    assert_refused(evaluate(tmp_path / "in", "--baseline", "cv"), capsys, str(tmp_path / "in"), said)
+    assert not (tmp_path / "f.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--modes", "4"], "--modes must be 1 to 3 for the joint head"),
+        (["--modes", "0"], "--modes must be 1 to 3"),
+        (["--head", "marginal", "--modes", "6"], "--modes must be 1 to 5 for the marginal head"),
+        (["--every", "0"], "--every must be at least 0.01 seconds, got 0"),
+        (["--every", "-0.4"], "--every must be at least 0.01 seconds"),
+        (["--every", "nan"], "--every must be at least 0.01 seconds, got nan"),
+        (["--every", "inf"], "--every must be at least 0.01 seconds, got inf"),
+    ],
+)
+def test_predict_refuses_options_it_cannot_meet(
+    options: list[str], said: str, street: Path, weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert_refused(predict(street, tmp_path / "f.parquet", weights, *options), capsys, said)
+    assert files_in(tmp_path) == []
+
+
+def test_predict_refuses_an_out_it_cannot_write(
+    street: Path, weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert_refused(predict(street, tmp_path, weights), capsys, "is a folder; --out must name a Parquet file")
+    assert_refused(
+        predict(street, tmp_path / "file" / "f.parquet", weights), capsys, "its folder cannot be made"
+    )
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "exactly one of --weights, --baseline and --forecasts"),
+        (["--baseline", "cv", "--weights", "nano"], "exactly one of"),
+        (["--baseline", "cv", "--forecasts", "f.parquet"], "exactly one of"),
+        (["--baseline", "cv", "--every", "0"], "--every must be at least 0.01 seconds"),
+        (["--baseline", "cv", "--every", "100"], None),
+        (["--forecasts", "nowhere.parquet"], "nowhere.parquet: no such file"),
+    ],
+)
+def test_evaluate_refuses_options_it_cannot_meet(
+    options: list[str], said: str | None, street: Path, capsys: Capture
+) -> None:
+    code = evaluate(street, *options)
+    if said is None:  # one window, at the first frame, where nobody has a past
+        said = "nothing to score"
+    assert_refused(code, capsys, said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
+        (["--learning-rate", "-1"], "--learning-rate must lie between 0 and 1"),
+        (["--protocol", "eth-ucy"], "biwi_eth"),
+    ],
+)
+def test_train_refuses_options_it_cannot_meet(
+    options: list[str], said: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    code = main(["train", "--data", str(street), "--out", str(tmp_path / "run"), *options])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert len(captured.err.splitlines()) == 1
+    assert said in captured.err
+    assert files_in(tmp_path) == []
+
+
+def test_train_touches_no_file_or_folder_that_is_in_use(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out, said in ((tmp_path / "file", "is a file"), (tmp_path, "is not empty; pass --resume")):
+        assert_refused(main(["train", "--data", str(street), "--out", str(out)]), capsys, said)
+    assert files_in(tmp_path) == ["file"]
+
+
+def cut_weights(bundle: Path) -> None:
+    file = bundle / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def cut_config(bundle: Path) -> None:
+    file = bundle / "config.json"
+    file.write_text(file.read_text()[:100])
+
+
+def other_format(bundle: Path) -> None:
+    config = json.loads((bundle / "config.json").read_text())
+    (bundle / "config.json").write_text(json.dumps({**config, "format": 99}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (shutil.rmtree, "no bundle at"),
+        (lambda bundle: (bundle / "config.json").unlink(), "no bundle at"),
+        (lambda bundle: (bundle / "weights.safetensors").unlink(), "missing; the bundle is incomplete"),
+        (cut_weights, "does not match the hash in config.json; the bundle is damaged, copy it again"),
+        (cut_config, "not a readable bundle configuration"),
+        (other_format, "bundle format 99, this version reads 1"),
+    ],
+    ids=["none", "no config", "no weights", "cut weights", "cut config", "another format"],
+)
+def test_a_damaged_bundle_is_named(
+    damage: Callable[[Path], Any], said: str, weights: Path, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    bundle = shutil.copytree(weights, tmp_path / "bundle")
+    damage(bundle)
+    before = files_in(tmp_path)
+    assert_refused(predict(street, tmp_path / "f.parquet", bundle), capsys, str(bundle), said)
+    assert_refused(evaluate(street, "--weights", bundle), capsys, str(bundle), said)
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["predict", "--bogus", "1"],
+        ["predict"],
+        ["predict", "--data", "x", "--out", "y", "--head", "both"],
+        ["evaluate"],
+        ["evaluate", "--data", "x", "--baseline", "prophet"],
+        ["evaluate", "--data", "x", "--every", "often"],
+        ["train", "--data", "x"],
+        ["demo", "--seed", "lucky"],
+        ["fly"],
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_ends_with_a_short_message(argv: list[str], capsys: Capture) -> None:
+    try:
+        code: object = main(argv)
+    except SystemExit as left:
+        code = left.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert 1 <= len(captured.err.splitlines()) <= 25
+    assert "Traceback" not in captured.err
+
+
+Change = Callable[[pa.Table], pa.Table]
+
+
+def with_column(name: str, change: Callable[[np.ndarray], Any]) -> Change:
+    """Replaces a column by a changed copy of its values."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        values = change(np.array(table[name].to_pylist()))
+        return table.set_column(table.schema.names.index(name), name, pa.array(list(values)))
+
+    return changed
+
+
+def at(row: int, value: object) -> Callable[[np.ndarray], np.ndarray]:
+    def change(values: np.ndarray) -> np.ndarray:
+        values = values.astype(object)
+        values[row] = value
+        return values
+
+    return change
+
+
+def without_a_step(table: pa.Table) -> pa.Table:
+    """Mode 1 of one agent at one time has no step 5."""
+    t_s = table["t_s"][table.num_rows // 2]
+    gone = pc.and_(pc.equal(table["t_s"], t_s), pc.equal(table["agent_id"], "1"))
+    gone = pc.and_(gone, pc.and_(pc.equal(table["mode"], 1), pc.equal(table["step"], 5)))
+    return table.filter(pc.invert(gone))
+
+
+def without_an_agent(table: pa.Table) -> pa.Table:
+    return table.filter(pc.invert(pc.equal(table["agent_id"], "2")))
+
+
+FORECAST_CASES: dict[str, tuple[Change, str]] = {
+    "missing columns": (lambda t: t.drop_columns(["x_m", "step"]), "lacks the columns step, x_m; add them"),
+    "half a covariance": (lambda t: t.drop_columns(["var_xy"]), "lacks the columns var_xy"),
+    "no rows": (lambda t: t.slice(0, 0), "has no rows; run drivewm predict again"),
+    "NaN position": (with_column("x_m", at(7, np.nan)), "row 7: x_m is nan, expected a finite number"),
+    "infinite position": (with_column("y_m", at(7, np.inf)), "row 7: y_m is inf"),
+    "null position": (with_column("y_m", at(7, None)), "row 7: y_m is null; fill it in"),
+    "NaN variance": (with_column("var_yy", at(7, np.nan)), "row 7: var_yy is nan"),
+    "negative variance": (
+        with_column("var_xx", at(7, -0.1)),
+        "row 7: var_xx, var_xy, var_yy are no covariance",
+    ),
+    "text position": (with_column("x_m", lambda v: ["left"] * len(v)), "column x_m came as string"),
+    "broken mode": (with_column("mode", lambda v: v + 0.5), "column mode came as double"),
+    "negative probability": (with_column("mode_probability", at(7, -0.2)), "row 7: mode_probability is -0.2"),
+    "probabilities": (with_column("mode_probability", lambda v: v / 2), "sum to 0.5, expected 1; divide"),
+    "missing step": (without_a_step, "a mode of agent 1 lacks a step, expected 1 to 12"),
+    "double row": (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "comes twice; keep one"),
+    "other clock": (with_column("horizon_s", lambda v: v * 2), "expected 4.8; forecast in steps of 0.4 s"),
+    "missing agent": (without_an_agent, "no joint forecast of agent 2"),
+    "other scene": (
+        with_column("scene", lambda v: np.char.add(v, "x")),
+        "no joint forecast of agent 0 in test/scene0",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORECAST_CASES)
+def test_a_bad_forecast_table_is_named(
+    case: str, tables: dict[str, Path], street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    change, said = FORECAST_CASES[case]
+    pq.write_table(change(pq.read_table(tables["joint"])), tmp_path / "bad.parquet")
+    code = evaluate(street, "--forecasts", tmp_path / "bad.parquet", "--json", tmp_path / "figures.json")
+    captured = capsys.readouterr()
+    assert code == 2
+    assert len(captured.err.splitlines()) == 1, captured.err
+    assert captured.err.startswith(f"error: {tmp_path / 'bad.parquet'}: ")
+    assert said in captured.err
+    assert files_in(tmp_path) == ["bad.parquet"]
+
+
+def test_a_forecast_table_that_is_no_parquet_is_named(
+    tables: dict[str, Path], street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    bad = tmp_path / "bad.parquet"
+    for content in (b"", tables["joint"].read_bytes()[:-50], b"t_s,x_m\n1,2\n"):
+        bad.write_bytes(content)
+        assert_refused(
+            evaluate(street, "--forecasts", bad), capsys, str(bad), "not readable as a Parquet", "again"
+        )
+
+
+def test_two_tables_of_one_head_are_refused(tables: dict[str, Path], street: Path, capsys: Capture) -> None:
+    code = evaluate(street, "--forecasts", tables["joint"], tables["joint"])
+    assert_refused(code, capsys, "a second table of the joint head; give one of each")
+
+
+def dirty() -> dict[str, np.ndarray]:
+    """`good()` with a jump of agent 1 at frame 10, a bird, and somebody seen once."""
+    columns = good(frames=70)
+    there = (columns["frame"] == 10) & (columns["agent_id"] == "1")
+    columns["x_m"] = np.where(there, 500.0, columns["x_m"])
+    extra = {name: values[:1] for name, values in columns.items()}
+    bird = {**extra, "agent_id": np.array(["bird"]), "agent_type": np.array(["bird"])}
+    birds = {n: np.repeat(v, 70) for n, v in bird.items()} | {
+        "frame": np.arange(70),
+        "t_s": np.arange(70) / 10,
+    }
+    once = {**extra, "agent_id": np.array(["once"]), "frame": np.array([40]), "t_s": np.array([4.0])}
+    parts = (columns, birds, once)
+    return {name: np.concatenate([part[name] for part in parts]) for name in columns}
+
+
+def test_the_dirt_of_real_recordings_is_counted_and_said(
+    weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """The same scene name in two data sets is two scenes; each has the same dirt."""
+    (tmp_path / "in").mkdir()
+    for dataset in ("toy", "other"):
+        columns = dirty()
+        save(
+            tmp_path / "in" / f"{dataset}.parquet",
+            {**columns, "dataset": np.full(len(columns["frame"]), dataset)},
+        )
+    out, figures = tmp_path / "f.parquet", tmp_path / "f.json"
+    assert predict(tmp_path / "in", out, weights, "--json", str(figures)) == 0
+    said = capsys.readouterr().out
+    expected = {"isolated jump": 2, "one-frame track (kept)": 2, "type of no kind (context)": 2}
+    for reason, count in expected.items():
+        assert f"note: {reason}: {count} in 2 scenes" in said
+    assert json.loads(figures.read_text())["skipped"] == expected
+    table = pq.read_table(out)
+    assert set(table["dataset"].to_pylist()) == {"toy", "other"}
+    assert set(table["agent_id"].to_pylist()) == {"0", "1", "2", "once"}
+    assert np.abs(table["x_m"].to_numpy()).max() < 200  # the jump moved nobody
+    once = table.filter(pc.equal(table["agent_id"], "once"))
+    assert set(once["source"].to_pylist()) == {"kinematic"}
+    assert evaluate(tmp_path / "in", "--baseline", "cv", "--json", figures) == 0
+    said = capsys.readouterr().out
+    notes = json.loads(figures.read_text())["notes"]
+    for reason, count in expected.items():
+        assert f"note: {reason}: {count} in 2 scenes" in said
+        assert f"{reason}: {count} in 2 scenes" in notes
+
+
+def test_clean_recordings_have_no_notes(weights: Path, street: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert predict(street, tmp_path / "f.parquet", weights) == 0
+    assert "note:" not in capsys.readouterr().out
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    agents=st.integers(1, 5),
+    hz=st.sampled_from([2.0, 2.5, 10.0]),
+    origin=st.sampled_from([(0.0, 0.0), (534_200.25, 5_211_900.5)]),
+    seed=st.integers(0, 99),
+)
+def test_the_written_table_scores_as_the_weights_do(
+    weights: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    agents: int,
+    hz: float,
+    origin: tuple[float, float],
+    seed: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("trip")
+    data = folder / "data"
+    data.mkdir()
+    table = walkers_table(agents=agents, hz=hz, origin=origin, seed=seed, seconds=8.0, wiggle=0.1)
+    pq.write_table(table, data / "a.parquet")
+    for head in ("joint", "marginal"):
+        assert predict(data, folder / f"{head}.parquet", weights, "--head", head) == 0
+    written = (folder / "joint.parquet", folder / "marginal.parquet")
+    assert evaluate(data, "--weights", weights, "--json", folder / "weights.json") == 0
+    assert evaluate(data, "--forecasts", *written, "--json", folder / "table.json") == 0
+    ours, theirs = (json.loads((folder / f"{name}.json").read_text()) for name in ("weights", "table"))
+    for scene, expected in {**ours["scenes"], "average": ours["average"]}.items():
+        came = theirs["average"] if scene == "average" else theirs["scenes"][scene]
+        assert came == pytest.approx(expected, abs=1e-4), scene
+    assert theirs["top1_ade_minus_cv"]["average"]["mean"] == pytest.approx(
+        ours["top1_ade_minus_cv"]["average"]["mean"], abs=1e-4
+    )
