@@ -51,7 +51,9 @@ class RelativeAttention(nn.Module):
         # training does not drown the neighbours.
         self.decay = nn.Parameter(torch.linspace(-2.0, 0.5, heads))
 
-    def forward(self, x_BKQD: Tensor, context_BKND: Tensor, edge_BQNE: Tensor, distance_BQN: Tensor, mask_BN: Tensor) -> Tensor:
+    def forward(
+        self, x_BKQD: Tensor, context_BKND: Tensor, edge_BQNE: Tensor, distance_BQN: Tensor, mask_BN: Tensor
+    ) -> Tensor:
         """K is any number of modes that share the relative poses (1 where there are none)."""
         b, k, q, d = x_BKQD.shape
         n = context_BKND.shape[2]

@@ -14,11 +14,9 @@ from numpy import ndarray
 
 from drivewm.timing import TimeGrid
 from drivewm.tracks import VELOCITY_WINDOW_S
-from drivewm.types import Forecast, Scene, Tracks
+from drivewm.types import Forecast, Scene, Source, Tracks
 
-Kinematic = Callable[
-    [Tracks, Float[ndarray, "F"]], tuple[Float[ndarray, "A F 2"], Float[ndarray, "A F 2 2"]]
-]
+Kinematic = Callable[[Tracks, Float[ndarray, "F"]], tuple[Float[ndarray, "A F 2"], Float[ndarray, "A F 2 2"]]]
 
 # How fast a straight-line forecast goes wrong, by kind: standard deviation of the unmodelled
 # acceleration in m/s^2 (pedestrian, cyclist, vehicle). It sets the covariance only.
@@ -126,6 +124,7 @@ def kinematic_forecast(scene: Scene, grid: TimeGrid, model: Kinematic = constant
     horizon = np.asarray(grid.horizons)
     path, covariance = model(scene.tracks, horizon)
     agents = scene.tracks.agents
+    kinematic: Source = "kinematic"
     return Forecast(
         t_s=scene.t_s,
         ids=scene.tracks.ids,
@@ -138,5 +137,5 @@ def kinematic_forecast(scene: Scene, grid: TimeGrid, model: Kinematic = constant
         marginal_position=path[None],
         marginal_covariance=covariance[None],
         marginal_probability=np.ones((1, agents)),
-        source=("kinematic",) * agents,
+        source=(kinematic,) * agents,
     )

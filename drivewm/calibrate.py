@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from drivewm import losses
-from drivewm.objective import tensors
+from drivewm.batch import tensors
 from drivewm.postprocess import Calibration
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def calibrate(model: WorldModel, validation: BatchSource) -> Calibration:
     scenes = 0.0
     device = model.anchors.device
     for batch in validation.in_order():
-        future, target, _ = (torch.from_numpy(a).to(device).float() for a in batch.arrays)
+        future, target, _ = batch.truth(device)
         out = model(tensors(batch.inputs, device))
         count = float(target.sum())
         for i, spread in enumerate(SPREADS):

@@ -42,7 +42,9 @@ def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in bundle.model.state_dict().items()}
+    state = {
+        k: v.detach().to("cpu", torch.float16).contiguous() for k, v in bundle.model.state_dict().items()
+    }
     part = folder / f".weights.{os.getpid()}.part"
     save_file(state, part)
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
@@ -74,7 +76,9 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
     except OSError as error:
         raise InputError(f"{weights}: missing; the bundle is incomplete") from error
     if hashlib.sha256(data).hexdigest() != config["hash"]:
-        raise InputError(f"{weights}: does not match the hash in config.json; the bundle is damaged, copy it again")
+        raise InputError(
+            f"{weights}: does not match the hash in config.json; the bundle is damaged, copy it again"
+        )
     model = WorldModel(ModelConfig.from_dict(config["model"]))
     model.load_state_dict({k: v.float() for k, v in load(data).items()})
     return Bundle(

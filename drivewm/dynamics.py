@@ -54,7 +54,9 @@ class JointDynamics(nn.Module):
         self.layers = nn.ModuleList(RelativeLayer(dim, heads, dim) for _ in range(layers))
         self.logit = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1))
 
-    def forward(self, z_BAD: Tensor, edge_BAAD: Tensor, apart_BAA: Tensor, mask_BA: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, z_BAD: Tensor, edge_BAAD: Tensor, apart_BAA: Tensor, mask_BA: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Mode latents B K A D and scene-mode logits B K."""
         h = self.query(z_BAD, self.code)
         for layer in self.layers:

@@ -50,9 +50,7 @@ class ModelInputs:
 INPUT_NAMES = tuple(f.name for f in fields(ModelInputs))
 
 
-def agent_features(
-    tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray, "2"]
-) -> dict[str, ndarray]:
+def agent_features(tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray, "2"]) -> dict[str, ndarray]:
     """The per-agent inputs of A agents, without batch axis. `center` becomes the origin of `agent_pose`."""
     frame = np.concatenate([tracks.position[:, 0], tracks.yaw[:, :1]], axis=-1)
     position = to_frame(tracks.position, frame[:, None])
@@ -71,9 +69,7 @@ def agent_features(
         ],
         axis=-1,
     )
-    pose = np.concatenate(
-        [frame[:, :2] - center, np.cos(frame[:, 2:]), np.sin(frame[:, 2:])], axis=-1
-    )
+    pose = np.concatenate([frame[:, :2] - center, np.cos(frame[:, 2:]), np.sin(frame[:, 2:])], axis=-1)
     return {
         "history": np.where(tracks.valid[..., None], history, 0.0),
         "history_mask": tracks.valid,

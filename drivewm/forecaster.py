@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
+from drivewm.batch import tensors
 from drivewm.checkpoint import Bundle
 from drivewm.features import featurize
-from drivewm.objective import tensors
 from drivewm.postprocess import OUTPUT_NAMES, to_forecast
 from drivewm.types import Forecast, Scene
 

@@ -37,9 +37,7 @@ def from_frame(
     return rotate(point_frame, frame_scene[..., 2]) + frame_scene[..., :2]
 
 
-def compose(
-    pose_a_b: Float[ndarray, "*b 3"], pose_b_c: Float[ndarray, "*b 3"]
-) -> Float[ndarray, "*b 3"]:
+def compose(pose_a_b: Float[ndarray, "*b 3"], pose_b_c: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 3"]:
     """The pose of c in frame a."""
     xy = from_frame(pose_b_c[..., :2], pose_a_b)
     yaw = wrap_angle(pose_a_b[..., 2] + pose_b_c[..., 2])

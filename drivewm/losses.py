@@ -50,7 +50,9 @@ def log_normal(offset: Tensor, spread: Tensor) -> Tensor:
     return -0.5 * square - log_sd.sum(-1) - 0.5 * torch.log(one) - LOG_2PI
 
 
-def mixture_nll(position: Tensor, spread: Tensor, logit_BKA: Tensor, future: Tensor, target: Tensor) -> Tensor:
+def mixture_nll(
+    position: Tensor, spread: Tensor, logit_BKA: Tensor, future: Tensor, target: Tensor
+) -> Tensor:
     """Mean over agents and steps of -log of the per-step mixture density."""
     density = log_normal(position - future[:, None], spread)
     log_mixture = torch.logsumexp(torch.log_softmax(logit_BKA, 1)[..., None] + density, dim=1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from drivewm import losses
-from drivewm.features import ModelInputs
-from drivewm.model import WorldModel
+from drivewm.batch import Batch, tensors
+from drivewm.model import ModelOutputs, WorldModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,29 +31,12 @@ class ObjectiveConfig:
         return self.temperature * max(0.0, 1 - progress / self.annealed_at)
 
 
-@runtime_checkable
-class TrainingBatch(Protocol):
-    """What the objective needs of a batch (`drivewm_datasets.loader.Batch` has it)."""
-
-    inputs: ModelInputs
-    later_inputs: ModelInputs
-    later_chunk: int
-
-    @property
-    def arrays(self) -> tuple:  # future, target, later
-        ...
-
-
-def tensors(inputs: ModelInputs, device: torch.device) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value).to(device) for name, value in inputs.as_dict().items()}
-
-
 def objective(
-    model: WorldModel, teacher: nn.Module, batch: TrainingBatch, config: ObjectiveConfig, progress: float
+    model: WorldModel, teacher: nn.Module, batch: Batch, config: ObjectiveConfig, progress: float
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch and its terms. `progress` runs from 0 to 1 over the training."""
     device = model.anchors.device
-    future, target, later = (torch.from_numpy(a).to(device).float() for a in batch.arrays)
+    future, target, later = batch.truth(device)
     out = model(tensors(batch.inputs, device))
     temperature = config.winner_temperature(progress)
     joint = losses.displacement(out.joint_position, future)
@@ -86,13 +68,22 @@ def objective(
     return loss, {name: float(value.detach()) for name, value in terms.items()}
 
 
-def _latent_terms(out, scene_error, teacher, batch, later, config):  # type: ignore[no-untyped-def]
+def _latent_terms(
+    out: ModelOutputs,
+    scene_error_BK: Tensor,
+    teacher: nn.Module,
+    batch: Batch,
+    later_BA: Tensor,
+    config: ObjectiveConfig,
+) -> dict[str, Tensor]:
+    """How well the winning mode predicts the latents seen later, and the guard against collapse."""
+    device = later_BA.device
     with torch.no_grad():
-        seen, *_ = teacher(tensors(batch.later_inputs, later.device))
-    best = scene_error.argmin(1)
-    predicted = out.joint_latent[torch.arange(len(best)), best, :, batch.later_chunk]
-    present = torch.from_numpy(batch.inputs.agent_mask).to(later.device) > 0
+        seen, *_ = teacher(tensors(batch.later_inputs, device))
+    best = scene_error_BK.argmin(1)
+    predicted = out.joint_latent[torch.arange(len(best), device=device), best, :, batch.later_chunk]
+    present = torch.from_numpy(batch.inputs.agent_mask).to(device) > 0
     return {
-        "latent": config.latent * losses.latent_prediction(predicted, seen, later),
+        "latent": config.latent * losses.latent_prediction(predicted, seen, later_BA),
         "collapse": config.collapse * losses.variance_covariance(out.latent[present]),
     }

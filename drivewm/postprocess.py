@@ -97,8 +97,13 @@ def to_forecast(
     )
 
 
-def interpolate(forecast_path: Float[ndarray, "*b F 2"], times: Float[ndarray, "F"], start: ndarray,
-                start_velocity: ndarray, at: Float[ndarray, "Q"]) -> Float[ndarray, "*b Q 2"]:
+def interpolate(
+    forecast_path: Float[ndarray, "*b F 2"],
+    times: Float[ndarray, "F"],
+    start: ndarray,
+    start_velocity: ndarray,
+    at: Float[ndarray, "Q"],
+) -> Float[ndarray, "*b Q 2"]:
     """Positions between the steps: cubic Hermite through them, tangents by central differences.
 
     `start` and `start_velocity` are the present. The path passes exactly through every step.

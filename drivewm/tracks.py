@@ -34,7 +34,7 @@ def tracks_from_positions(
     velocity = _causal_velocity(position, valid, times)
     yaw, heading_valid = _heading(position, valid)
     pose = np.concatenate([position, np.where(valid, yaw[:, None], 0.0)[..., None]], axis=-1)
-    size_valid = (size > 0).all(axis=-1)
+    size_valid = np.asarray((size > 0).all(axis=-1))
     return Tracks(
         pose=pose,
         velocity=velocity,

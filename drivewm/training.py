@@ -18,10 +18,11 @@ from torch import Tensor
 
 from drivewm import losses
 from drivewm.anchors import fit_anchors
+from drivewm.batch import Batch, tensors
 from drivewm.errors import InputError
 from drivewm.features import KINDS
 from drivewm.model import WorldModel
-from drivewm.objective import ObjectiveConfig, TrainingBatch, objective, tensors
+from drivewm.objective import ObjectiveConfig, objective
 
 ANCHOR_BATCHES = 12
 
@@ -42,7 +43,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.learning_rate <= 0:
-            raise ValueError(f"steps and learning_rate must be positive, got {self.steps}, {self.learning_rate}")
+            raise ValueError(
+                f"steps and learning_rate must be positive, got {self.steps}, {self.learning_rate}"
+            )
 
     def rate_at(self, step: int) -> float:
         """Cosine from the full rate to a hundredth of it, after a short warm-up."""
@@ -54,9 +57,9 @@ class TrainConfig:
 class BatchSource(Protocol):
     """Training data: the batch of a step is a function of (step, seed) alone."""
 
-    def batch_at(self, step: int, seed: int) -> TrainingBatch: ...
+    def batch_at(self, step: int, seed: int) -> Batch: ...
 
-    def in_order(self) -> Iterable[TrainingBatch]: ...
+    def in_order(self) -> Iterable[Batch]: ...
 
 
 @dataclass
@@ -83,7 +86,7 @@ def set_anchors(model: WorldModel, source: BatchSource, seed: int) -> None:
     horizon = torch.tensor(model.config.grid.horizons)[:, None]
     for step in range(ANCHOR_BATCHES):
         batch = source.batch_at(step, seed)
-        future, target, _ = (torch.from_numpy(a) for a in batch.arrays)
+        future, target = torch.from_numpy(batch.future), torch.from_numpy(batch.target)
         velocity = torch.from_numpy(batch.inputs.agent_velocity)
         residual = future - velocity[:, :, None] * horizon
         residual = residual / WorldModel.stride(velocity)[..., None, None]
@@ -104,7 +107,7 @@ def validate(model: WorldModel, source: BatchSource) -> dict[str, float]:
     latents: list[Tensor] = []
     device = model.anchors.device
     for batch in source.in_order():
-        future, target, _ = (torch.from_numpy(a).to(device).float() for a in batch.arrays)
+        future, target, _ = batch.truth(device)
         out = model(tensors(batch.inputs, device))
         marginal = losses.displacement(out.marginal_position, future) * target[:, None, :, None]
         joint = losses.displacement(out.joint_position, future) * target[:, None, :, None]
@@ -123,7 +126,9 @@ def validate(model: WorldModel, source: BatchSource) -> dict[str, float]:
         latents.append(out.latent[target > 0])
     mean = {name: value / max(count, 1.0) for name, value in total.items()}
     mean["choice"] = (
-        mean["min_ade"] + mean["joint_min_ade"] + mean["top1_ade"]
+        mean["min_ade"]
+        + mean["joint_min_ade"]
+        + mean["top1_ade"]
         + (mean["min_fde"] + mean["joint_min_fde"]) / 2
     )
     mean["effective_rank"] = losses.effective_rank(torch.cat(latents)[:4096].float())
@@ -178,9 +183,13 @@ class Trainer:
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         except Exception as error:
-            raise InputError(f"{self.checkpoint}: cannot be read ({type(error).__name__}); remove it to start again") from error
+            raise InputError(
+                f"{self.checkpoint}: cannot be read ({type(error).__name__}); remove it to start again"
+            ) from error
         if state["config"] != repr(self.config):
-            raise InputError(f"{self.checkpoint}: was made with other settings; use the same ones or another --out")
+            raise InputError(
+                f"{self.checkpoint}: was made with other settings; use the same ones or another --out"
+            )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.best = state["best"]
@@ -188,16 +197,14 @@ class Trainer:
         self.step, self.best_step = state["step"], state["best_step"]
         self.best_validation, self.cpu_s = state["best_validation"], state["cpu_s"]
 
-    def advance(self, batch: TrainingBatch) -> dict[str, float]:
+    def advance(self, batch: Batch) -> dict[str, float]:
         """One step of optimisation; gives back the terms of the loss."""
         c = self.config
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = c.rate_at(self.step)
         with precision(self.device):
-            loss, terms = objective(
-                self.model, self.average.encoder, batch, c.objective, self.step / c.steps
-            )
+            loss, terms = objective(self.model, self.average.encoder, batch, c.objective, self.step / c.steps)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is not finite at step {self.step}; lower --learning-rate")
         self.optimizer.zero_grad(set_to_none=True)

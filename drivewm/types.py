@@ -97,9 +97,7 @@ class RoadMap:
 
     @classmethod
     def empty(cls) -> RoadMap:
-        return cls(
-            points=np.zeros((0, 2, 2)), valid=np.zeros((0, 2), bool), kind=np.zeros(0, np.int64)
-        )
+        return cls(points=np.zeros((0, 2, 2)), valid=np.zeros((0, 2), bool), kind=np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,12 +24,16 @@ def walkers_table(
     wiggle: float = 0.0,
     seed: int = 0,
 ) -> pa.Table:
-    """A tracks table: agent i walks from (0, 2 i) at heading i radians, `wiggle` metres of random walk a frame."""
+    """Agent i walks from (0, 2 i) at heading i radians, with `wiggle` metres of random walk a frame."""
     rng = np.random.default_rng(seed)
     frames = np.arange(round(seconds * hz) + 1)
     rows: dict[str, list] = {n: [] for n in ("frame", "t_s", "agent_id", "x_m", "y_m")}
     for agent in range(agents):
-        noise = np.cumsum(rng.normal(0, wiggle, (len(frames), 2)), axis=0) if wiggle else np.zeros((len(frames), 2))
+        noise = (
+            np.cumsum(rng.normal(0, wiggle, (len(frames), 2)), axis=0)
+            if wiggle
+            else np.zeros((len(frames), 2))
+        )
         along = np.array([np.cos(agent), np.sin(agent)])
         xy = np.asarray(origin) + [0, 2 * agent] + frames[:, None] / hz * speed * along + noise
         rows["frame"] += frames.tolist()
@@ -57,4 +61,3 @@ def recording(tmp_path: Path, **how: object) -> Recording:
     path = tmp_path / "one.parquet"
     pq.write_table(walkers_table(**how), path)  # type: ignore[arg-type]
     return read_recordings(path)[0]
-

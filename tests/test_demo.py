@@ -71,10 +71,13 @@ def test_the_page_and_the_picture_show_the_seconds_asked_for(made: Path) -> None
     page = (made / "report.html").read_text()
     found = re.search(r'<script type="application/json" id="scene-data">(.*?)</script>', page, re.DOTALL)
     assert found
-    frames = json.loads(found[1])["frames"]
+    data = json.loads(found[1])
+    frames = data["frames"]
     assert [frame["t"] for frame in frames] == pytest.approx(np.arange(2.8, 4.31, 0.2))
     assert all(agent["source"] == "model" for frame in frames for agent in frame["forecast"]["agents"])
-    assert all(len(path) == 12 * 2 for path in frames[0]["future"])  # the truth is known to the end
+    ego = next(i for i, agent in enumerate(data["agents"]) if agent["ego"])
+    for frame in frames:  # what really happened is known to the end of the forecast
+        assert len(frame["future"][frame["agent"].index(ego)]) == 12 * 2
     with Image.open(made / "demo.gif") as image:
         assert image.n_frames == 16
 
@@ -161,7 +164,7 @@ def at_the_crossing() -> Recording:
         "ego": (Kind.VEHICLE, -20.0, -1.75),
     }
     count = len(who)
-    y = np.array([place[2] for place in who.values()])
+    x, y = (np.array([place[axis] for place in who.values()]) for axis in (1, 2))
     return Recording(
         dataset="test",
         scene="street",
@@ -172,7 +175,7 @@ def at_the_crossing() -> Recording:
         agent=np.repeat(np.arange(count), 2),
         frame=np.tile([0, 1], count),
         t_s=np.tile([0.0, 0.4], count),
-        xy=np.column_stack([np.repeat([place[1] for place in who.values()], 2), np.repeat(y, 2) + np.tile([0, 50.0], count)]),
+        xy=np.column_stack([np.repeat(x, 2), np.repeat(y, 2) + np.tile([0.0, 50.0], count)]),
         z=np.zeros(2 * count),
         road_map=make_road_map(),
         ego_id="ego",

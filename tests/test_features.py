@@ -17,7 +17,7 @@ from drivewm.checkpoint import load_bundle
 from drivewm.features import INPUT_NAMES, ModelInputs, featurize
 from drivewm.forecaster import TorchForecaster
 from drivewm.frames import from_frame, rotate
-from drivewm.objective import tensors
+from drivewm.batch import tensors
 from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Forecast, Kind, RoadMap, Scene

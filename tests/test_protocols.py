@@ -16,7 +16,13 @@ from drivewm_eval.evaluate import baseline_entrant, evaluate, scenes_of
 
 GRID = TimeGrid()
 # Windows and pedestrians by scene, and constant velocity and Kalman ADE/FDE, MP1.
-COUNTS = {"eth": (70, 181), "hotel": (301, 1053), "univ": (947, 24334), "zara1": (602, 2253), "zara2": (921, 5833)}
+COUNTS = {
+    "eth": (70, 181),
+    "hotel": (301, 1053),
+    "univ": (947, 24334),
+    "zara1": (602, 2253),
+    "zara2": (921, 5833),
+}
 CONSTANT_VELOCITY = {
     "eth": (0.995, 2.234),
     "hotel": (0.323, 0.617),
@@ -67,7 +73,7 @@ def test_the_cut_separates_training_from_validation_without_overlap(tmp_path: Pa
 
 
 def test_a_folder_without_the_scenes_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="biwi_eth.*missing"):
+    with pytest.raises(InputError, match=r"biwi_eth.*missing"):
         folds(read_recordings(write_scenes(tmp_path / "data")))
 
 

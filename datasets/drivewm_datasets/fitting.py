@@ -17,6 +17,7 @@ from drivewm.checkpoint import Bundle, save_bundle, scenes_fingerprint
 from drivewm.errors import InputError
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.training import Fit, Log, TrainConfig, fit
+from drivewm_datasets.card import model_card
 from drivewm_datasets.loader import Augmentation, Loader
 from drivewm_datasets.recording import Recording
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, training_windows
@@ -45,7 +46,8 @@ def split_by_scene(recordings: Sequence[Recording]) -> tuple[list[Recording], li
     """
     if len(recordings) < 2:
         raise InputError(
-            f"training needs at least 2 scenes (one validates), got {len(recordings)}; add data or use --protocol"
+            f"training needs at least 2 scenes (one validates), got {len(recordings)}; "
+            "add data or use --protocol"
         )
     stride = max(2, min(round(1 / VALIDATION_SHARE), len(recordings)))
     validation = [r for i, r in enumerate(recordings) if i % stride == stride - 1]
@@ -67,7 +69,7 @@ def run_training(
     resume: bool = False,
     log: Log = lambda step, figures: None,
 ) -> Bundle:
-    """Trains, calibrates and writes the bundle into `run`. A finished run is given back as it is on resume."""
+    """Trains, calibrates and writes the bundle into `run`."""
     layout = TimeLayout(config.model.grid, config.model.chunks)
     windows = _windows(training, layout, config.every)
     held = _windows(validation, layout, config.validate_every_s)
@@ -135,30 +137,3 @@ def _provenance(
             "validation_sha256": scenes_fingerprint([(*r.name, r.xy) for r in validation]),
         },
     }
-
-
-def model_card(bundle: Bundle) -> str:
-    """The card of a bundle, in Markdown: what it learned from, how well, and what it cannot do."""
-    p, c = bundle.provenance, bundle.model.config
-    data, figures = p["data"], p["validation"]
-    rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items() if name != "choice")
-    return f"""# {bundle.name}
-
-A multi-agent latent world model made by drivewm {p["drivewm"]}: {p["parameters"]:,} parameters, {c.joint_modes} joint
-modes, {c.candidates} marginal candidates, {c.grid.steps} steps of {c.grid.step:g} s.
-
-- Data: {", ".join(data["datasets"])}; {data["training_scenes"]} training scenes, {data["validation_scenes"]} validation
-  scenes, {data["hours"]:g} h, {data["agents"]:,} agents, {data["windows"]:,} windows.
-- Licence of the data: {data["licence"]}.
-- SHA-256 of the training scenes: `{data["training_sha256"]}`; of the validation scenes: `{data["validation_sha256"]}`.
-- Seed {p["seed"]}, {p["steps"]} steps, checkpoint of step {p["best_step"]} (chosen on validation), {p["cpu_minutes"]:g} CPU minutes.
-- Calibration on validation: spread x {bundle.calibration.spread:g}, temperatures {bundle.calibration.joint_temperature:g}
-  (joint) and {bundle.calibration.marginal_temperature:g} (marginal).
-
-| validation figure | value |
-|---|---|
-{rows}
-
-Limits: it forecasts what it has seen in its data and nothing else; it does not know the ego's plan, reads no
-sensor features, and its probabilities hold for the distribution it was calibrated on.
-"""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from drivewm.batch import Batch
 from drivewm.features import ModelInputs, agent_features, line_features, scene_center, stack_inputs
 from drivewm.frames import rotate, to_frame
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Kind, Tracks
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, learnable
-
 
 SPARSE_S = 0.4  # younger slots stay empty at 2.5 Hz and below
 
@@ -38,22 +39,6 @@ PEDESTRIANS = Augmentation(
     scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.02
 )
 STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, noise_m=0.03)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Model inputs with the truth, written in each agent's own frame at the anchor."""
-
-    inputs: ModelInputs
-    future: Float[ndarray, "B A F 2"]
-    target: Bool[ndarray, "B A"]  # agents that can be learned from
-    later_inputs: ModelInputs  # the same agents, seen from the end of one chunk
-    later: Bool[ndarray, "B A"]  # agents whose later view is known
-    later_chunk: int  # which chunk: 0 is the first
-
-    @property
-    def arrays(self) -> tuple[ndarray, ndarray, ndarray]:
-        return self.future, self.target, self.later
 
 
 @dataclass
@@ -131,11 +116,13 @@ def _tracks(samples: Sequence[_Sample], layout: TimeLayout, chunk: int) -> Track
     )
 
 
-def _inputs(samples: Sequence[_Sample], layout: TimeLayout, chunk: int, polylines: int) -> tuple[ModelInputs, Tracks]:
+def _inputs(
+    samples: Sequence[_Sample], layout: TimeLayout, chunk: int, polylines: int
+) -> tuple[ModelInputs, Tracks]:
     tracks = _tracks(samples, layout, chunk)
     bounds = np.cumsum([0, *(len(s.kind) for s in samples)])
     now, present = tracks.position[:, 0], tracks.valid[:, 0]
-    centers = [scene_center(now[a:b], present[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    centers = [scene_center(now[a:b], present[a:b]) for a, b in pairwise(bounds)]
     per_agent = np.repeat(np.stack(centers), np.diff(bounds), axis=0)
     features = agent_features(tracks, per_agent)
     rows = []

@@ -46,7 +46,7 @@ def nano(name: str) -> RunConfig:
 
 
 def eth_ucy(name: str) -> RunConfig:
-    """The published pedestrian protocol: no map, and 20 joint modes because the field reports the best of 20."""
+    """The published pedestrian protocol: no map; 20 joint modes, since the field reports the best of 20."""
     return RunConfig(
         name=name,
         model=ModelConfig(joint_modes=20, use_map=False, polylines=0),

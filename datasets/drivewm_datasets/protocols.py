@@ -108,9 +108,7 @@ def windows(recording: Recording, min_agents: int) -> Iterator[Window]:
     frames = recording.frames
     times = recording.frame_times
     length = OBSERVED + PREDICTED
-    row = {
-        (int(a), int(f)): i for i, (a, f) in enumerate(zip(recording.agent, recording.frame, strict=True))
-    }
+    row = {(int(a), int(f)): i for i, (a, f) in enumerate(zip(recording.agent, recording.frame, strict=True))}
     index = np.searchsorted(frames, recording.frame)
     grid = np.zeros((len(recording.agent_ids), len(frames)), bool)
     grid[recording.agent, index] = True

@@ -68,14 +68,15 @@ def _in_process(plan: RunPlan, device: str, resume: bool, reports: Any) -> dict[
 
 
 def run_all(plans: Sequence[RunPlan], *, jobs: int, device: str, resume: bool) -> list[dict[str, Any]]:
-    """Trains every plan and prints a table; `jobs` runs at a time, each in a process of its own if several."""
+    """Trains every plan and prints a table; `jobs` runs at a time, in processes of their own if several."""
     chosen = pick_device(device)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     results: list[dict[str, Any]] = []
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
         tasks = {
-            p.label: progress.add_task(p.label, total=p.config.train.steps, note="", start=False) for p in plans
+            p.label: progress.add_task(p.label, total=p.config.train.steps, note="", start=False)
+            for p in plans
         }
 
         def show(label: str, step: int, figures: dict[str, float]) -> None:
@@ -97,7 +98,9 @@ def run_all(plans: Sequence[RunPlan], *, jobs: int, device: str, resume: bool) -
     return results
 
 
-def _side_by_side(plans: Sequence[RunPlan], jobs: int, device: str, resume: bool, show: Any) -> list[dict[str, Any]]:
+def _side_by_side(
+    plans: Sequence[RunPlan], jobs: int, device: str, resume: bool, show: Any
+) -> list[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
         reports = manager.Queue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -90,7 +91,9 @@ def training_windows(recording: Recording, layout: TimeLayout, every: float) -> 
         times = (anchors[at, None] + layout.times).ravel()
         xyz, valid = sample_agent(recording, int(agent), times, np.tile(layout.holes, len(at)), until=np.inf)
         shape = (len(at), len(layout.times))
-        parts.append((at, xyz[:, :2].reshape(*shape, 2), valid.reshape(shape) & valid.reshape(shape)[:, [here]]))
+        parts.append(
+            (at, xyz[:, :2].reshape(*shape, 2), valid.reshape(shape) & valid.reshape(shape)[:, [here]])
+        )
         who.append(int(agent))
     return _by_anchor(recording, parts, who, len(anchors), layout)
 
@@ -113,7 +116,7 @@ def _by_anchor(
     order = np.argsort(at, kind="stable")
     bounds = np.searchsorted(at[order], np.arange(anchors + 1))
     out = []
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         rows = order[first:last]
         if not learnable(valid[rows], layout).any():
             continue

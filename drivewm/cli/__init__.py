@@ -26,7 +26,14 @@ def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {line}" for name, (_, _, line) in COMMANDS.items()]
     return "\n".join(
-        ["usage: drivewm COMMAND [options]", "", "commands:", *lines, "", "drivewm COMMAND --help lists the options."]
+        [
+            "usage: drivewm COMMAND [options]",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "drivewm COMMAND --help lists the options.",
+        ]
     )
 
 

@@ -84,6 +84,7 @@ class Demo:
     def _run(self, bundle: Bundle, progress: Progress) -> tuple[Drive, dict[str, dict[str, Summary]]]:
         """Does all the work and writes all files but the figures."""
         from drivewm.forecaster import TorchForecaster
+        from drivewm.history import EXACT_S
         from drivewm_datasets.episode import write_episode
         from drivewm_eval.demo import compare, drive, forecast_all, labels_of
         from drivewm_eval.replay import replay
@@ -99,7 +100,8 @@ class Demo:
         lengths |= {seed: FURTHER_S for seed in FURTHER_SEEDS if seed != self.seed}
         drives = [drive(s, length) for s, length in progress.track(lengths.items(), description="simulating")]
         shown, recordings = drives[0], [d.recording for d in drives]
-        times = [t for t in shown.recording.frame_times.tolist() if lead <= t + 1e-6 <= lead + self.seconds]
+        first, last = lead - EXACT_S, lead + self.seconds + EXACT_S
+        times = [t for t in shown.recording.frame_times.tolist() if first <= t <= last]
         task = progress.add_task("forecasting", total=len(times))
         scenes, forecasts = forecast_all(
             shown.recording, times, forecaster, grid, lambda n: progress.update(task, advance=n)
@@ -187,9 +189,10 @@ LIMITS = (
 def _note(seed: int) -> str:
     from drivewm_eval.demo import SCORE_EVERY_S
 
+    further = len(set(FURTHER_SEEDS) - {seed})
     return (
         "Errors are averages over time (ADE) and at the end (FDE), in metres. Measured every "
-        f"{SCORE_EVERY_S:g} s on the crossing shown (seed {seed}) and on {len(FURTHER_SEEDS)} others of "
+        f"{SCORE_EVERY_S:g} s on the crossing shown (seed {seed}) and on {further} others of "
         f"{FURTHER_S:g} s (seeds {FURTHER_SEEDS[0]} to {FURTHER_SEEDS[-1]}), over everybody with two "
         "positions of history and a known future. At the roadway: in a lane or within half a metre of one at "
         "the moment of the forecast."

@@ -58,7 +58,11 @@ class Evaluate:
         with Progress(console=console) as progress:
             task = progress.add_task("scoring", total=sum(map(len, scenes.values())))
             figures = judge.evaluate(
-                scenes, entrant, grid, self.protocol, lambda s, n: lambda done: progress.update(task, advance=done)
+                scenes,
+                entrant,
+                grid,
+                self.protocol,
+                lambda s, n: lambda done: progress.update(task, advance=done),
             )
         figures["notes"] += skip_notes(recordings)
         print_figures(console, figures)
@@ -82,9 +86,13 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
         return "-" if value is None else f"{value:.3f}"
 
     def row(name: str, summary: dict[str, Any]) -> None:
-        errors = [f"{number(summary.get(f'{p}_ade'))}/{number(summary.get(f'{p}_fde'))}" for p in ERRORS.values()]
+        errors = [
+            f"{number(summary.get(f'{p}_ade'))}/{number(summary.get(f'{p}_fde'))}" for p in ERRORS.values()
+        ]
         rates = [number(summary.get(c)) for c in RATES.values()]
-        table.add_row(name, *errors, *rates, str(summary.get("n_windows", "")), str(summary.get("n_agents", "")))
+        table.add_row(
+            name, *errors, *rates, str(summary.get("n_windows", "")), str(summary.get("n_agents", ""))
+        )
 
     if len(figures["scenes"]) <= MANY_SCENES:
         for scene, summary in figures["scenes"].items():

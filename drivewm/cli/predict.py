@@ -55,7 +55,9 @@ class Predict:
         have = sizes.joint_modes if self.head == "joint" else sizes.candidates
         modes = min(DEFAULT_MODES[self.head], have) if self.modes is None else self.modes
         if not 1 <= modes <= have:
-            raise InputError(f"--modes must be 1 to {have} for the {self.head} head of this model, got {modes}")
+            raise InputError(
+                f"--modes must be 1 to {have} for the {self.head} head of this model, got {modes}"
+            )
         forecaster = TorchForecaster(bundle)
         recordings = read_recordings(list(self.data))
         anchors = [(r, t) for r in recordings for t in anchor_times(r, self.every)]
@@ -75,7 +77,9 @@ class Predict:
                         count[source] += 1
         table = Table("scenes", "anchors", "agents forecast", "by the model", "kinematic", "rows")
         figures: dict[str, Any] = {"scenes": len(recordings), **count, "rows": writer.rows}
-        table.add_row(*(f"{figures[k]:,}" for k in ("scenes", "anchors", "agents", "model", "kinematic", "rows")))
+        table.add_row(
+            *(f"{figures[k]:,}" for k in ("scenes", "anchors", "agents", "model", "kinematic", "rows"))
+        )
         console.print(table)
         console.print(f"{self.head} head, {modes} modes, bundle {bundle.name} -> {self.out}")
         for note in skip_notes(recordings):

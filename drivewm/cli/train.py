@@ -48,7 +48,9 @@ class Train:
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out {self.out} is a file; name a folder")
         if self.out.exists() and any(self.out.iterdir()) and not self.resume:
-            raise InputError(f"{self.out} is not empty; pass --resume to go on with it, or name another --out")
+            raise InputError(
+                f"{self.out} is not empty; pass --resume to go on with it, or name another --out"
+            )
         for name, value in (("steps", self.steps), ("jobs", self.jobs)):
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be at least 1, got {value}")

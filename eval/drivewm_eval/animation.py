@@ -206,7 +206,7 @@ def _draw_caption(canvas: Canvas, frame: ReportFrame, full: tuple[int, int], kin
     edge, base = 14 * SMOOTH, full[1] - 28 * SMOOTH
     caption = f"{frame.t_s:.1f} s"
     if frame.forecast is not None:
-        caption += "   forecast futures in the colour of each"
+        caption += "   forecasts solid, in the colour of each"
     canvas.pen.text((edge, edge), caption, fill=TRUTH, font=font)
     entries: list[tuple[str, Colour]] = [(Kind(kind).name.lower(), PAINT[kind]) for kind in kinds]
     entries += [("ego", EGO)] if frame.ego_id is not None else []

@@ -35,7 +35,9 @@ class Entrant:
     notes: list[str] = field(default_factory=list)
 
 
-def scenes_of(recordings: Sequence[Recording], protocol: str | None, grid: TimeGrid, every: float) -> dict[str, list[Window]]:
+def scenes_of(
+    recordings: Sequence[Recording], protocol: str | None, grid: TimeGrid, every: float
+) -> dict[str, list[Window]]:
     """Windows by scene name, in the order of the table. InputError if there is nothing to score."""
     if protocol:
         found = {
@@ -80,10 +82,14 @@ def fold_runs(weights: str, scenes: Sequence[str]) -> dict[str, list[Path]] | No
         return None
     missing = [s for s, found in runs.items() if not found]
     if missing:
-        raise InputError(f"{weights}: no finished run of {', '.join(missing)}; go on with drivewm train --resume")
+        raise InputError(
+            f"{weights}: no finished run of {', '.join(missing)}; go on with drivewm train --resume"
+        )
     counts = {s: len(found) for s, found in runs.items()}
     if len(set(counts.values())) > 1:
-        raise InputError(f"{weights}: folds have different numbers of seeds ({counts}); go on with drivewm train --resume")
+        raise InputError(
+            f"{weights}: folds have different numbers of seeds ({counts}); go on with drivewm train --resume"
+        )
     return runs
 
 

@@ -57,7 +57,7 @@ def _read_anchor(table: pa.Table, grid: TimeGrid, where: str) -> _Anchor:
     seen[at] = True
     if int(keep.sum()) != int(seen.sum()):
         raise InputError(f"{where}: a row for the same agent, mode and step comes twice; keep one")
-    whole: np.ndarray = seen.all(-1)
+    whole = np.asarray(seen.all(-1))
     partial = (whole != seen.any(-1)).any(0) | ~whole.any(0)
     if partial.any():
         raise InputError(
@@ -134,8 +134,8 @@ class ForecastTables:
             if anchor is None or missing:
                 raise InputError(
                     f"{self._path[head]}: no {head} forecast of agent {missing[0]} in {key[0]}/{key[1]} at "
-                    f"t={window.t_s:g} s; every agent that is scored must be forecast: run drivewm predict with "
-                    "the same --data and --every"
+                    f"t={window.t_s:g} s; every agent that is scored must be forecast: run drivewm predict "
+                    "with the same --data and --every"
                 )
             picked[head] = anchor, np.array([anchor.ids[i] for i in ids])
         marginal, who = picked["marginal"] if "marginal" in picked else picked["joint"]
