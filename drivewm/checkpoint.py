@@ -37,7 +37,7 @@ class Bundle:
 
 
 def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
-    """Writes a bundle folder (atomically, file by file, `config.json` last) and gives it back with its hash."""
+    """Writes a bundle folder (file by file, `config.json` last) and gives it back with its hash."""
     import torch
     from safetensors.torch import save_file
 

@@ -15,7 +15,7 @@ MIN_LOG_SCALE = -4.0
 
 
 class Decoder(nn.Module):
-    """Chunk latents B K A J D to positions B K A F 2 and spread B K A F 3 (log sd x, log sd y, correlation)."""
+    """Chunk latents B K A J D to positions B K A F 2 and spread B K A F 3: log sd x, y, correlation."""
 
     def __init__(self, *, dim: int, steps: int, chunks: int, step_s: float) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ def agent_features(tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray
 
 
 def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Int[ndarray, "P"]]:
-    """Polylines cut into pieces of 10 points (the last point of one is the first of the next) and their kinds.
+    """Polylines cut into pieces of 10 points (one begins where the last ended), with their kinds.
 
     Shorter pieces are padded by their last point, which has no direction.
     """

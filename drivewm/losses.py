@@ -88,7 +88,7 @@ def variance_covariance(latent_ND: Tensor) -> Tensor:
 
 
 def effective_rank(latent_ND: Tensor) -> float:
-    """exp of the entropy of the normalised singular values (Roy and Vetterli 2007): how many directions live."""
+    """How many directions live: exp of the singular values' entropy (Roy and Vetterli 2007)."""
     values = torch.linalg.svdvals(latent_ND - latent_ND.mean(0))
     share = values / values.sum().clamp(min=1e-12)
     return float(torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum()))

@@ -12,7 +12,7 @@ import os
 # Small models are fastest on one thread; several that wait for each other on a busy machine crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
 install_import_hook(
     ["drivewm", "drivewm_datasets", "drivewm_eval"],

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from drivewm.batch import tensors
 from drivewm.checkpoint import load_bundle
 from drivewm.features import INPUT_NAMES, ModelInputs, featurize
 from drivewm.forecaster import TorchForecaster
 from drivewm.frames import from_frame, rotate
-from drivewm.batch import tensors
 from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Forecast, Kind, RoadMap, Scene

@@ -23,7 +23,7 @@ def model_card(bundle: Bundle) -> str:
         f"- Licence of the data: {data['licence']}.",
         f"- SHA-256 of the training scenes: `{data['training_sha256']}`",
         f"- SHA-256 of the validation scenes: `{data['validation_sha256']}`",
-        f"- Seed {p['seed']}, {p['steps']} steps, checkpoint of step {p['best_step']} (chosen on validation),",
+        f"- Seed {p['seed']}, {p['steps']} steps, checkpoint of step {p['best_step']} chosen on validation,",
         f"  {p['cpu_minutes']:g} CPU minutes, effective rank of the latents {p['effective_rank']:g}.",
         f"- Calibration on validation: spread x {calibration.spread:g}, temperatures",
         f"  {calibration.joint_temperature:g} (joint) and {calibration.marginal_temperature:g} (marginal).",

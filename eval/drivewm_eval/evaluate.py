@@ -48,7 +48,8 @@ def scenes_of(
         found = {name: listed for name, listed in found.items() if listed}
     if not any(found.values()):
         raise InputError(
-            f"nothing to score: no agent has two positions of history and {grid.horizons[-1]:g} s of recorded future"
+            "nothing to score: no agent has two positions of history and "
+            f"{grid.horizons[-1]:g} s of recorded future"
         )
     return found
 
