@@ -46,13 +46,13 @@ def test_two_plain_processes_give_the_hashes_of_one(
 
 def test_the_stored_episodes_are_what_the_manifest_says(collected: Path) -> None:
     found = hashes(collected)
-    assert list(found) == ["episode_000000", "episode_000001", "episode_000002"]
+    assert list(found) == ["seed7_000000", "seed7_000001", "seed7_000002"]
     assert len(set(found.values())) == 3
     assert {name: verify_episode(collected / name) for name in found} == found
 
 
 def test_an_episode_holds_truth_perception_commands_and_the_map(collected: Path) -> None:
-    episode = read_episode(collected / "episode_000000")
+    episode = read_episode(collected / "seed7_000000")
     assert episode.ego_id == "0"
     assert episode.truth["agent_type"][episode.truth["agent_id"] == "0"].tolist() == ["ego_vehicle"] * 5
     assert set(episode.truth["agent_type"]) == {"ego_vehicle", "car", "pedestrian"}
@@ -79,14 +79,14 @@ def test_resume_keeps_whole_episodes_and_makes_damaged_and_missing_ones_again(
 ) -> None:
     out = tmp_path / "out"
     assert collect(out, "--episodes", "2") == 0
-    intact = out / "episode_000000" / "truth.parquet"
+    intact = out / "seed7_000000" / "truth.parquet"
     before = intact.stat().st_mtime_ns
-    damaged = out / "episode_000001" / "truth.parquet"
+    damaged = out / "seed7_000001" / "truth.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    (out / ".episode_000002.1.draft").mkdir()  # what a killed run leaves
+    (out / ".seed7_000002.1.draft").mkdir()  # what a killed run leaves
     assert collect(out, "--episodes", "3", "--resume") == 0
     assert hashes(out) == hashes(collected)
-    assert verify_episode(out / "episode_000001") == hashes(collected)["episode_000001"]
+    assert verify_episode(out / "seed7_000001") == hashes(collected)["seed7_000001"]
     assert intact.stat().st_mtime_ns == before
     assert not list(out.glob(".*"))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivewm_eval import displacement, interaction, likelihood
-from drivewm_eval.paired import difference, interval, resampled_means
+from drivewm_eval.paired import blocks, difference, interval, resampled_means
 from drivewm_eval.scores import Candidates, mean_of, score, summarize
 
 RNG = np.random.default_rng(5)
@@ -125,9 +125,24 @@ def test_without_joint_modes_the_joint_figures_are_absent_not_zero() -> None:
 def test_the_paired_interval_excludes_zero_for_a_steady_gain_and_holds_it_for_none() -> None:
     better, worse = [_window(0.5) for _ in range(200)], [_window(0.7) for _ in range(200)]
     rng = np.random.default_rng(0)
-    low, high = interval(resampled_means(*difference(better, worse, "top1_ade"), rng))
+
+    def gap(ours: list, theirs: list) -> tuple[float, float]:  # type: ignore[type-arg]
+        parts = blocks(*difference(ours, theirs, "top1_ade"))
+        low, high = interval(resampled_means(*parts, rng), len(parts[0]))
+        assert low is not None
+        assert high is not None
+        return low, high
+
+    low, high = gap(better, worse)
     assert low <= high < 0
     np.testing.assert_allclose(high, -0.2)
     mixed = [_window(0.5 + 0.2 * (i // 20 % 2)) for i in range(200)]
-    low, high = interval(resampled_means(*difference(mixed, [_window(0.6)] * 200, "top1_ade"), rng))
+    low, high = gap(mixed, [_window(0.6)] * 200)
     assert low < 0 < high
+
+
+def test_one_block_of_windows_gives_no_interval() -> None:
+    """Twenty neighbouring windows are one observation: an interval of width zero would be a lie."""
+    total, agents = blocks(*difference([_window(0.5)] * 20, [_window(0.7)] * 20, "top1_ade"))
+    assert len(total) == 1
+    assert interval(resampled_means(total, agents, RNG), len(total)) == (None, None)

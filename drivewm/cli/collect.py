@@ -124,7 +124,7 @@ class Collect:
             )
             jobs.append(
                 EpisodeJob(
-                    name=f"episode_{index:06d}",
+                    name=f"seed{self.seed}_{index:06d}",
                     out=self.out,
                     scenario=scenario,
                     policy=policies[index % len(policies)],

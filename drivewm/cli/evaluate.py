@@ -104,9 +104,11 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     row("constant velocity", figures["constant_velocity"]["average"])
     console.print(table)
     gap = figures["top1_ade_minus_cv"]["average"]
-    console.print(
-        f"most likely ADE minus constant velocity: {gap['mean']:+.3f} m, "
-        f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f} (paired block bootstrap)"
+    sure = (
+        "too few windows for an interval"
+        if gap["low"] is None
+        else f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f} (paired block bootstrap)"
     )
+    console.print(f"most likely ADE minus constant velocity: {gap['mean']:+.3f} m, {sure}")
     for note in figures["notes"]:
         console.print(f"note: {note}")

@@ -18,7 +18,7 @@ from drivewm_datasets.protocols import MIN_AGENTS, TEST_SCENES, Window, folds, w
 from drivewm_datasets.recording import Recording
 from drivewm_eval.evaluation import Forecaster, recording_windows, score_windows
 from drivewm_eval.foreign import ForecastTables, score_tables
-from drivewm_eval.paired import difference, interval, resampled_means
+from drivewm_eval.paired import blocks, difference, interval, resampled_means
 from drivewm_eval.scores import FIGURES, Summary, WindowScore, mean_of, summarize
 
 Scorer = Callable[[Sequence[Window]], list[WindowScore]]
@@ -129,10 +129,8 @@ def evaluate(
     cv = baseline_entrant("cv", grid).scorers("")[0][1]
     ours: dict[str, list[Summary]] = {}
     theirs: dict[str, Summary] = {}
-    means: dict[str, np.ndarray] = {}
-    paired: dict[str, Any] = {}
+    gaps: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     notes = list(entrant.notes)
-    rng = np.random.default_rng(0)
     for scene, listed in scenes.items():
         advance = announce(scene, len(listed))
         seen = {w.recording.name for w in listed} & entrant.seen(scene)
@@ -143,18 +141,11 @@ def evaluate(
         straight = cv(listed)
         theirs[scene] = summarize(straight)
         parts = [difference(s, straight, "top1_ade") for s in scores]
-        total, agents = np.mean([p[0] for p in parts], axis=0), parts[0][1]
-        means[scene] = resampled_means(total, agents, rng)
-        low, high = interval(means[scene])
-        paired[scene] = {"mean": float(total.sum() / agents.sum()), "low": low, "high": high}
+        gaps[scene] = blocks(np.mean([p[0] for p in parts], axis=0), parts[0][1])
         advance(len(listed))
     by_agents = protocol is None
     seeds = max(len(s) for s in ours.values())
     averages = [mean_of([s[i] for s in ours.values()], by_agents) for i in range(seeds)]
-    weights = np.array([theirs[s]["n_agents"] for s in scenes], float) if by_agents else np.ones(len(scenes))
-    overall = np.average(np.stack(list(means.values())), axis=0, weights=weights)
-    low, high = interval(overall)
-    mean = np.average([p["mean"] for p in paired.values()], weights=weights)
     return {
         "protocol": protocol or "recordings",
         "forecaster": entrant.name,
@@ -163,9 +154,35 @@ def evaluate(
         "seeds": seeds,
         "spread": _spread(averages) if seeds > 1 else None,
         "constant_velocity": {"average": mean_of(list(theirs.values()), by_agents), "scenes": theirs},
-        "top1_ade_minus_cv": {"average": {"mean": float(mean), "low": low, "high": high}, "scenes": paired},
+        "top1_ade_minus_cv": _paired(gaps, by_agents),
         "notes": notes,
     }
+
+
+def _paired(gaps: dict[str, tuple[np.ndarray, np.ndarray]], by_agents: bool) -> dict[str, Any]:
+    """Mean difference and 95 % interval by scene and on average, from each scene's blocks.
+
+    The average over scenes resamples every scene by itself; the average over agents all blocks together.
+    """
+    rng = np.random.default_rng(0)
+    means = {scene: resampled_means(*parts, rng) for scene, parts in gaps.items()}
+    exact = {scene: float(total.sum() / agents.sum()) for scene, (total, agents) in gaps.items()}
+    scenes: dict[str, dict[str, float | None]] = {}
+    for scene, (total, _) in gaps.items():
+        low, high = interval(means[scene], len(total))
+        scenes[scene] = {"mean": exact[scene], "low": low, "high": high}
+    if by_agents:
+        total, agents = (np.concatenate([g[i] for g in gaps.values()]) for i in (0, 1))
+        mean, draws, independent = (
+            float(total.sum() / agents.sum()),
+            resampled_means(total, agents, rng),
+            len(total),
+        )
+    else:
+        mean, draws = float(np.mean(list(exact.values()))), np.mean(list(means.values()), axis=0)
+        independent = min(len(total) for total, _ in gaps.values())
+    low, high = interval(draws, independent)
+    return {"average": {"mean": mean, "low": low, "high": high}, "scenes": scenes}
 
 
 def _over_seeds(summaries: Sequence[Summary]) -> Summary:

@@ -23,17 +23,25 @@ def difference(
     return np.array(total), np.array([w.agents for w in ours], float)
 
 
-def resampled_means(
-    total: Float[ndarray, "W"], agents: Float[ndarray, "W"], rng: np.random.Generator
-) -> Float[ndarray, "R"]:
-    """The agent-weighted mean difference in each of 2,000 resamples of blocks of windows."""
+def blocks(
+    total: Float[ndarray, "W"], agents: Float[ndarray, "W"]
+) -> tuple[Float[ndarray, "B"], Float[ndarray, "B"]]:
+    """Sums of differences and of agents over blocks of 20 neighbouring windows."""
     starts = np.arange(0, len(total), BLOCK)
-    sums, counts = np.add.reduceat(total, starts), np.add.reduceat(agents, starts)
-    pick = rng.integers(len(starts), size=(RESAMPLES, len(starts)))
-    return sums[pick].sum(1) / counts[pick].sum(1)
+    return np.add.reduceat(total, starts), np.add.reduceat(agents, starts)
 
 
-def interval(means: Float[ndarray, "R"]) -> tuple[float, float]:
-    """The central 95 % of the resampled means."""
+def resampled_means(
+    total: Float[ndarray, "B"], agents: Float[ndarray, "B"], rng: np.random.Generator
+) -> Float[ndarray, "R"]:
+    """The agent-weighted mean difference in each of 2,000 resamples of the blocks."""
+    pick = rng.integers(len(total), size=(RESAMPLES, len(total)))
+    return total[pick].sum(1) / agents[pick].sum(1)
+
+
+def interval(means: Float[ndarray, "R"], independent: int) -> tuple[float | None, float | None]:
+    """The central 95 % of the resampled means; none from fewer than two independent blocks."""
+    if independent < 2:
+        return None, None
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
