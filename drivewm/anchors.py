@@ -35,8 +35,8 @@ def fit_anchors(
 ) -> Float[ndarray, "3 M F 2"]:
     """Anchors of each kind from residuals to constant velocity (in units of `WorldModel.stride`).
 
-    The first anchor is the mean, for the candidate that learns from everyone. A kind with fewer examples
-    than anchors takes those of all kinds together.
+    The first anchor is the mean, for the candidate that learns from everyone. A kind with fewer than
+    five examples an anchor takes those of all kinds together.
     """
     rng = np.random.default_rng(seed)
     out = np.zeros((KINDS, count, *residual.shape[1:]))

@@ -67,7 +67,8 @@ class RelativeAttention(nn.Module):
         score = by_token + by_pose.permute(0, 3, 2, 1, 4)
         near = nn.functional.softplus(self.decay)[:, None, None] * distance_BQN[:, None, None]
         score = score * (c**-0.5) - near + (mask_BN[:, None, None, None, :] - 1) * MASKED
-        weight = torch.softmax(score, dim=-1)
+        # Where every token is masked the softmax spreads over the padding: the mask takes that back.
+        weight = torch.softmax(score, dim=-1) * mask_BN[:, None, None, None, :]
         out = weight @ value.permute(0, 1, 3, 2, 4)  # B K H Q C
         posed = weight.permute(0, 3, 2, 1, 4) @ edge_value.permute(0, 1, 3, 2, 4)  # B Q H K C
         out = out.permute(0, 1, 3, 2, 4) + posed.permute(0, 3, 1, 2, 4)

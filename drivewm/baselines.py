@@ -1,7 +1,7 @@
 """Kinematic forecasts: constant velocity, Kalman filter, constant turn rate and velocity.
 
 They stand beside the model in every table and take its place where it cannot speak. Each returns one
-future per agent with its covariance; `as_forecast` wraps that into a `Forecast` of one mode.
+future per agent with its covariance; `kinematic_forecast` wraps that into a `Forecast` of one mode.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Batch:
     inputs: ModelInputs
     future: Float[ndarray, "B A F 2"]
     target: Bool[ndarray, "B A"]  # agents that can be learned from
-    later_inputs: ModelInputs  # the same agents, seen from the end of one chunk
+    later_inputs: ModelInputs | None  # the same agents, seen from the end of one chunk; None if not asked for
     later: Bool[ndarray, "B A"]  # agents whose later view is known
     later_chunk: int  # which chunk: 0 is the first
 

@@ -14,7 +14,7 @@ from drivewm.timing import TimeGrid
 FORMAT = 1
 BUNDLES = Path(__file__).parent / "bundles"
 WEIGHTS, CONFIG, CARD, GOLDEN = "weights.safetensors", "config.json", "card.md", "golden.safetensors"
-_KEYS = ("name", "hash", "model", "calibration", "trained_on", "provenance")
+_KEYS = ("name", "hash", "model", "calibration", "trained_on", "validated_on", "provenance")
 
 
 def graph_name(agents: int) -> str:

@@ -21,8 +21,11 @@ TEMPERATURES = torch.tensor([0.6, 0.8, 1.0, 1.25, 1.6, 2.0])
 
 @torch.no_grad()
 def calibrate(model: WorldModel, validation: BatchSource) -> Calibration:
-    """Spread and temperatures of least negative log-likelihood on the validation batches."""
-    wide = torch.zeros(len(SPREADS), len(TEMPERATURES))
+    """Spread and temperature of each head of least negative log-likelihood on the validation batches.
+
+    The joint temperature is that of the scene mode nearest to what happened.
+    """
+    joint, marginal = torch.zeros(len(SPREADS)), torch.zeros(len(SPREADS), len(TEMPERATURES))
     sure = torch.zeros(len(TEMPERATURES))
     scenes = 0.0
     device = model.anchors.device
@@ -30,12 +33,16 @@ def calibrate(model: WorldModel, validation: BatchSource) -> Calibration:
         future, target, _ = batch.truth(device)
         out = model(tensors(batch.inputs, device))
         count = float(target.sum())
+        modes = out.joint_logit[..., None].expand(-1, -1, target.shape[1])
         for i, spread in enumerate(SPREADS):
-            scaled = out.marginal_spread + torch.tensor([1.0, 1.0, 0.0], device=device) * torch.log(spread)
+            wider = torch.tensor([1.0, 1.0, 0.0], device=device) * torch.log(spread)
+            nll = losses.mixture_nll(out.joint_position, out.joint_spread + wider, modes, future, target)
+            joint[i] += float(nll) * count
             for j, temperature in enumerate(TEMPERATURES):
                 logit = out.marginal_logit / temperature
+                scaled = out.marginal_spread + wider
                 nll = losses.mixture_nll(out.marginal_position, scaled, logit, future, target)
-                wide[i, j] += float(nll) * count
+                marginal[i, j] += float(nll) * count
         closest = _closest(out.joint_position, future, target)
         has = target.sum(-1) > 0
         for j, temperature in enumerate(TEMPERATURES):
@@ -44,9 +51,10 @@ def calibrate(model: WorldModel, validation: BatchSource) -> Calibration:
         scenes += float(has.sum())
     if scenes == 0:
         return Calibration()
-    i, j = divmod(int(wide.argmin()), len(TEMPERATURES))
+    i, j = divmod(int(marginal.argmin()), len(TEMPERATURES))
     return Calibration(
-        spread=round(float(SPREADS[i]), 4),
+        joint_spread=round(float(SPREADS[int(joint.argmin())]), 4),
+        marginal_spread=round(float(SPREADS[i]), 4),
         marginal_temperature=round(float(TEMPERATURES[j]), 4),
         joint_temperature=round(float(TEMPERATURES[int(sure.argmin())]), 4),
     )

@@ -31,6 +31,7 @@ class Bundle:
     model: WorldModel
     calibration: Calibration = field(default_factory=Calibration)
     trained_on: tuple[tuple[str, str], ...] = ()  # (dataset, scene)
+    validated_on: tuple[tuple[str, str], ...] = ()  # scenes that chose the checkpoint and calibrated it
     provenance: dict[str, Any] = field(default_factory=dict)  # seed, steps, minutes, data hashes, licence
     path: Path | None = None
     hash: str = ""
@@ -48,6 +49,7 @@ def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
     part = folder / f".weights.{os.getpid()}.part"
     save_file(state, part)
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
+    part.chmod(0o644)
     os.replace(part, folder / "weights.safetensors")
     if card:
         write_text(folder / "card.md", card)
@@ -58,6 +60,7 @@ def save_bundle(folder: Path, bundle: Bundle, card: str = "") -> Bundle:
         "model": bundle.model.config.to_dict(),
         "calibration": asdict(bundle.calibration),
         "trained_on": [list(pair) for pair in bundle.trained_on],
+        "validated_on": [list(pair) for pair in bundle.validated_on],
         "provenance": bundle.provenance,
     }
     write_text(folder / "config.json", json.dumps(config, indent=1))
@@ -79,13 +82,22 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         raise InputError(
             f"{weights}: does not match the hash in config.json; the bundle is damaged, copy it again"
         )
-    model = WorldModel(ModelConfig.from_dict(config["model"]))
-    model.load_state_dict({k: v.float() for k, v in load(data).items()})
+    try:
+        model = WorldModel(ModelConfig.from_dict(config["model"]))
+        model.load_state_dict({k: v.float() for k, v in load(data).items()})
+        calibration = calibration_of(config)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{folder}: config.json and weights do not fit this version ({reason}); "
+            "train or copy the bundle again"
+        ) from error
     return Bundle(
         name=config["name"],
         model=model.eval(),
-        calibration=calibration_of(config),
+        calibration=calibration,
         trained_on=tuple((d, s) for d, s in config["trained_on"]),
+        validated_on=tuple((d, s) for d, s in config["validated_on"]),
         provenance=config["provenance"],
         path=folder,
         hash=config["hash"],

@@ -36,7 +36,6 @@ class Decoder(nn.Module):
         rolled = self._roll(raw[..., :2], velocity_BA2)
         wheels = wheels_BA[:, None, :, None, None]
         position = walked * (1 - wheels) + rolled * wheels
-        # The spread starts near the error of a straight line and grows with time.
         log_sd = raw[..., 2:4].clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
         return position, torch.cat([log_sd, 0.9 * torch.tanh(raw[..., 4:5])], dim=-1)
 

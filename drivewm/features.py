@@ -20,6 +20,7 @@ KINDS = 3
 HISTORY_CHANNELS = 5  # x, y and velocity x, y in the agent's frame, age
 ATTRIBUTES = KINDS + 5  # kind one-hot, length, width, size known, speed, heading known
 LINE_POINTS = 10
+LINE_SPACING_M = 2.0
 LINE_CHANNELS = 4  # x, y and direction x, y in the polyline's frame
 LINE_KINDS = len(LineKind)
 MAP_RADIUS_M = 60.0
@@ -81,13 +82,13 @@ def agent_features(tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray
 
 
 def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Int[ndarray, "P"]]:
-    """Polylines cut into pieces of 10 points (one begins where the last ended), with their kinds.
+    """Polylines as pieces of 10 points 2 m apart (one begins where the last ended), with their kinds.
 
-    Shorter pieces are padded by their last point, which has no direction.
+    The last piece of a line is shorter and padded by its last point, which has no direction.
     """
     pieces, kinds = [], []
     for points, valid, kind in zip(road_map.points, road_map.valid, road_map.kind, strict=True):
-        line = points[valid]
+        line = _even(points[valid])
         for start in range(0, max(len(line) - 1, 0), LINE_POINTS - 1):
             piece = line[start : start + LINE_POINTS]
             pad = np.repeat(piece[-1:], LINE_POINTS - len(piece), axis=0)
@@ -96,6 +97,19 @@ def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Int[ndarray
     if not pieces:
         return np.zeros((0, LINE_POINTS, 2)), np.zeros(0, np.int64)
     return np.stack(pieces), np.asarray(kinds, np.int64)
+
+
+def _even(line: Float[ndarray, "N 2"]) -> Float[ndarray, "K 2"]:
+    """The line with a point every 2 m (a little less, so that it ends where it ended)."""
+    if len(line) < 2:
+        return line[:0]
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    if along[-1] == 0:
+        return line[:0]
+    # The margin keeps a length of whole steps from gaining a point by rounding, as when the scene is turned.
+    steps = max(1, int(np.ceil(along[-1] / LINE_SPACING_M - 1e-6)))
+    at = np.linspace(0.0, along[-1], steps + 1)
+    return np.stack([np.interp(at, along, line[:, i]) for i in (0, 1)], axis=-1)
 
 
 def line_features(

@@ -15,7 +15,7 @@ from drivewm.types import Forecast, Scene
 
 
 class TorchForecaster:
-    """Calls give one forecast a scene. Any number of agents; scenes of like size are batched together."""
+    """One forecast a scene, all scenes of a call in one batch; any number of agents."""
 
     def __init__(self, bundle: Bundle, device: torch.device | None = None) -> None:
         self.bundle = bundle

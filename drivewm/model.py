@@ -107,9 +107,8 @@ class WorldModel(nn.Module):
 
     def _anchors_of(self, kind_BA3: Tensor) -> Tensor:
         """B M A F 2: each agent's anchors by its kind."""
-        _, m, f, _ = self.anchors.shape
-        flat = kind_BA3 @ self.anchors.flatten(1)
-        return flat.view(*kind_BA3.shape[:2], m, f, 2).transpose(1, 2)
+        # A weighted sum, not a matrix product: anchors stay in full precision under autocast.
+        return (kind_BA3[:, None, :, :, None, None] * self.anchors.transpose(0, 1)[:, None]).sum(3)
 
     @staticmethod
     def stride(velocity_BA2: Tensor) -> Tensor:

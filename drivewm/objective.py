@@ -78,6 +78,8 @@ def _latent_terms(
 ) -> dict[str, Tensor]:
     """How well the winning mode predicts the latents seen later, and the guard against collapse."""
     device = later_BA.device
+    if batch.later_inputs is None:
+        raise ValueError("the latent objective needs batches with a later view (Loader(later=True))")
     with torch.no_grad():
         seen, *_ = teacher(tensors(batch.later_inputs, device))
     best = scene_error_BK.argmin(1)

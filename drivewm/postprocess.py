@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -29,12 +28,13 @@ OUTPUT_NAMES = (
 class Calibration:
     """What is measured on validation data after training and applied to every forecast.
 
-    Probabilities are softmax(logit / temperature), standard deviations are multiplied by `spread`.
+    Probabilities are softmax(logit / temperature), standard deviations are multiplied by the spread.
     """
 
     joint_temperature: float = 1.0
     marginal_temperature: float = 1.0
-    spread: float = 1.0
+    joint_spread: float = 1.0
+    marginal_spread: float = 1.0
 
 
 def softmax(logit: ndarray, axis: int) -> ndarray:
@@ -61,15 +61,15 @@ def to_forecast(
     count = tracks.agents
     frame = tracks.pose[:, 0]
 
-    def place(name: str) -> tuple[ndarray, ndarray]:
+    def place(name: str, widen: float) -> tuple[ndarray, ndarray]:
         position = outputs[f"{name}_position"][index, :, :count].astype(np.float64)
         spread = outputs[f"{name}_spread"][index, :, :count].astype(np.float64)
         at = frame[None, :, None]
-        covariance = covariance_of(spread) * calibration.spread**2
+        covariance = covariance_of(spread) * widen**2
         return from_frame(position, at), rotate_covariance(covariance, at[..., 2])
 
-    position, covariance = place("joint")
-    marginal_position, marginal_covariance = place("marginal")
+    position, covariance = place("joint", calibration.joint_spread)
+    marginal_position, marginal_covariance = place("marginal", calibration.marginal_spread)
     logit = outputs["joint_logit"][index].astype(np.float64)
     marginal_logit = outputs["marginal_logit"][index, :, :count].astype(np.float64)
     marginal_probability = softmax(marginal_logit / calibration.marginal_temperature, axis=0)
@@ -95,34 +95,3 @@ def to_forecast(
         marginal_probability=marginal_probability,
         source=tuple("kinematic" if alone else "model" for alone in lone),
     )
-
-
-def interpolate(
-    forecast_path: Float[ndarray, "*b F 2"],
-    times: Float[ndarray, "F"],
-    start: ndarray,
-    start_velocity: ndarray,
-    at: Float[ndarray, "Q"],
-) -> Float[ndarray, "*b Q 2"]:
-    """Positions between the steps: cubic Hermite through them, tangents by central differences.
-
-    `start` and `start_velocity` are the present. The path passes exactly through every step.
-    """
-    knots = np.concatenate([np.broadcast_to(start, forecast_path[..., :1, :].shape), forecast_path], axis=-2)
-    time = np.concatenate([[0.0], times])
-    slope = np.gradient(knots, time, axis=-2)
-    slope[..., 0, :] = start_velocity
-    out = np.zeros((*forecast_path.shape[:-2], len(at), 2))
-    for i, (left, right) in enumerate(pairwise(time)):
-        inside = (at >= left) & ((at < right) | ((i == len(times) - 1) & (at <= right)))
-        h = right - left
-        u = ((at[inside] - left) / h)[:, None]
-        p0, p1 = knots[..., i : i + 1, :], knots[..., i + 1 : i + 2, :]
-        m0, m1 = slope[..., i : i + 1, :] * h, slope[..., i + 1 : i + 2, :] * h
-        out[..., inside, :] = (
-            (2 * u**3 - 3 * u**2 + 1) * p0
-            + (u**3 - 2 * u**2 + u) * m0
-            + (3 * u**2 - 2 * u**3) * p1
-            + (u**3 - u**2) * m1
-        )
-    return out

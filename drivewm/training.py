@@ -25,6 +25,7 @@ from drivewm.model import WorldModel
 from drivewm.objective import ObjectiveConfig, objective
 
 ANCHOR_BATCHES = 12
+RANK_SAMPLES = 4096  # latents, spread over all validation scenes, whose effective rank is reported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,15 @@ class Fit:
     cpu_minutes: float
 
 
-def precision(device: torch.device) -> Any:
-    """bf16 where it is fast: on GPUs and on CPUs with bf16 instructions; otherwise full precision."""
+def autocasts(device: torch.device) -> bool:
+    """Whether training uses bf16: on GPUs and on CPUs with bf16 instructions."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    fast = device.type == "cuda" or supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16) if fast else nullcontext()
+    return device.type == "cuda" or supported()
+
+
+def precision(device: torch.device) -> Any:
+    """bf16 where it is fast, otherwise full precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if autocasts(device) else nullcontext()
 
 
 def set_anchors(model: WorldModel, source: BatchSource, seed: int) -> None:
@@ -131,15 +136,25 @@ def validate(model: WorldModel, source: BatchSource) -> dict[str, float]:
         + mean["top1_ade"]
         + (mean["min_fde"] + mean["joint_min_fde"]) / 2
     )
-    mean["effective_rank"] = losses.effective_rank(torch.cat(latents)[:4096].float())
+    every = torch.cat(latents).float()
+    stride = max(1, len(every) // RANK_SAMPLES)
+    mean["effective_rank"] = losses.effective_rank(every[::stride])
     return mean
 
 
 class Trainer:
     """One model in training. All that is needed to go on is in its checkpoint."""
 
-    def __init__(self, model: WorldModel, config: TrainConfig, run: Path, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: WorldModel,
+        config: TrainConfig,
+        run: Path,
+        device: torch.device,
+        fingerprint: str = "",
+    ) -> None:
         self.config, self.run, self.device = config, run, device
+        self.recipe = f"{config!r} {fingerprint}"
         self.model = model.to(device)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.average.state_dict())
@@ -172,7 +187,7 @@ class Trainer:
                 "best_step": self.best_step,
                 "best_validation": self.best_validation,
                 "cpu_s": self.cpu_s,
-                "config": repr(self.config),
+                "recipe": self.recipe,
             },
             part,
         )
@@ -186,9 +201,9 @@ class Trainer:
             raise InputError(
                 f"{self.checkpoint}: cannot be read ({type(error).__name__}); remove it to start again"
             ) from error
-        if state["config"] != repr(self.config):
+        if state["recipe"] != self.recipe:
             raise InputError(
-                f"{self.checkpoint}: was made with other settings; use the same ones or another --out"
+                f"{self.checkpoint}: was made with other settings or data; use the same or another --out"
             )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -239,13 +254,16 @@ def fit(
     *,
     device: torch.device | None = None,
     resume: bool = False,
+    fingerprint: str = "",
     log: Log = lambda step, figures: None,
 ) -> Fit:
     """Trains a model to the end of its schedule and gives back the best weight average by validation.
 
+    `fingerprint` stands for everything else that decides the outcome (data, augmentation, ...): a
+    checkpoint with another one is not resumed.
     Figures go to `run/metrics.jsonl` and to `log`; a checkpoint is written at every validation.
     """
-    trainer = Trainer(model, config, run, device or torch.device("cpu"))
+    trainer = Trainer(model, config, run, device or torch.device("cpu"), fingerprint)
     run.mkdir(parents=True, exist_ok=True)
     if resume and trainer.checkpoint.exists():
         trainer.resume()

@@ -98,7 +98,7 @@ def test_both_runtimes_keep_the_protocol(bundles: dict[int, Path], backend: str)
     assert (runtime.agents, runtime.polylines, runtime.joint_modes, runtime.candidates) == (6, 8, 3, 5)
     assert (runtime.name, runtime.hash) == ("tiny0", load_bundle(bundles[0]).hash)
     assert runtime.grid == TimeGrid()
-    assert runtime.calibration.spread == 1.2
+    assert runtime.calibration.marginal_spread == 1.2
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])

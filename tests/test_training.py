@@ -20,7 +20,7 @@ from drivewm.objective import ObjectiveConfig
 from drivewm.timing import TimeGrid
 from drivewm.training import TrainConfig, Trainer, fit
 from drivewm_datasets.fitting import RunConfig, run_training, split_by_scene
-from drivewm_datasets.loader import PEDESTRIANS, Augmentation, Loader
+from drivewm_datasets.loader import PEDESTRIANS, Augmentation, Loader, augment
 from drivewm_datasets.sampling import scene_at
 from drivewm_datasets.store import read_recordings
 from drivewm_datasets.windows import TimeLayout, training_windows
@@ -194,6 +194,69 @@ def test_a_bundle_gives_back_what_was_trained(data: Path, tmp_path: Path) -> Non
     assert "SHA-256 of the training scenes" in (tmp_path / "run" / "card.md").read_text()
     for name, value in read.model.state_dict().items():
         torch.testing.assert_close(value, made.model.state_dict()[name], atol=2e-3, rtol=2e-3)
+
+
+def test_two_hertz_can_be_learned_from(tmp_path: Path) -> None:
+    """The truth may lie between two frames half a second apart: it was once held to the strictest slot's
+    hole, and recordings at 2 Hz gave no window at all."""
+    walkers = recording(tmp_path, hz=2.0, seconds=12.0)
+    windows = training_windows(walkers, LAYOUT, 0.4)
+    assert len(windows) > 5
+    batch = next(iter(Loader(windows=windows, layout=LAYOUT, agents=64).in_order()))
+    np.testing.assert_allclose(batch.future[batch.target][:, -1, 0], 5.76, atol=1e-4)
+
+
+def test_who_is_absent_at_the_mirrored_moment_is_left_out_of_the_reversed_window(tmp_path: Path) -> None:
+    walkers = recording(tmp_path, hz=2.5, seconds=9.0)
+    window = training_windows(walkers, LAYOUT, 0.4)[6]
+    valid = window.valid.copy()
+    valid[1, np.searchsorted(LAYOUT.times, 2.0)] = False  # gone when the window turns round
+    sample = augment(
+        replace(window, valid=valid), LAYOUT, Augmentation(reverse=1.0), np.random.default_rng(0)
+    )
+    assert len(sample.kind) == 2
+
+
+def test_the_validation_scenes_follow_no_cycle_of_the_collection(tmp_path: Path) -> None:
+    """Policies taken in turn must not put all scenes of one policy into validation."""
+    write_scenes(tmp_path / "data", scenes=60, agents=1, seconds=1.0)
+    training, validation = split_by_scene(read_recordings(tmp_path / "data"))
+    assert len(validation) == 6
+    assert not {r.name for r in training} & {r.name for r in validation}
+    assert {int(r.scene.removeprefix("scene")) % 2 for r in validation} == {0, 1}
+
+
+def test_a_run_is_not_resumed_with_other_data(data: Path, tmp_path: Path) -> None:
+    """Once a resumed run took the new data's names onto a model that had never seen them."""
+    recordings = read_recordings(data)
+    config = RunConfig(
+        name="tiny", model=TINY, train=TrainConfig(steps=2, validate_every=1), augmentation=PEDESTRIANS
+    )
+    run_training(recordings[:2], recordings[2:], config, tmp_path / "run")
+    with pytest.raises(InputError, match="other settings or data"):
+        run_training(recordings[1:], recordings[:1], config, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "result.json").unlink()
+    with pytest.raises(InputError, match="other settings or data"):
+        run_training(recordings[1:], recordings[:1], config, tmp_path / "run", resume=True)
+
+
+def test_masked_polylines_change_nothing_also_where_there_is_no_map() -> None:
+    """All lines masked once spread the softmax over the padding: its content moved forecasts by metres."""
+    from conftest import make_scene
+
+    from drivewm.batch import tensors
+    from drivewm.features import featurize
+
+    torch.manual_seed(0)
+    model = WorldModel(replace(TINY, use_map=True, polylines=4)).eval()
+    inputs = tensors(featurize([make_scene()], polylines=4), torch.device("cpu"))
+    assert float(inputs["line_mask"].sum()) == 0
+    with torch.no_grad():
+        empty = model(inputs)
+        inputs["lines"] += 5.0
+        inputs["line_kind"] += 1.0
+        other = model(inputs)
+    torch.testing.assert_close(empty.joint_position, other.joint_position, atol=0, rtol=0)
 
 
 def test_one_scene_is_too_few_to_train_on(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -32,23 +32,37 @@ class Augmentation:
     crop: float = 0.0  # probability that a batch draws a smaller size and crops its windows to it
     shorten: float = 0.0  # probability that an agent loses its oldest history
     sparse: float = 0.0  # probability that a window loses the slots between 0 and 0.4 s, as slow sensors do
+    drop_map: float = 0.0  # probability that a window comes without its map
     noise_m: float = 0.0  # standard deviation added to the history
 
 
 PEDESTRIANS = Augmentation(
     scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.02
 )
-STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, noise_m=0.03)
+STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, drop_map=0.2, noise_m=0.03)
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class _Sample:
+    """One variant of a window."""
+
     position: Float[ndarray, "A T 2"]
     valid: Bool[ndarray, "A T"]
+    known: Bool[ndarray, "A T"]
     kind: Int[ndarray, "A"]
     size: Float[ndarray, "A 2"]
     lines: Float[ndarray, "P L 2"]
     line_kind: Int[ndarray, "P"]
+
+    def only(self, rows: Int[ndarray, "B"]) -> _Sample:
+        return replace(
+            self,
+            position=self.position[rows],
+            valid=self.valid[rows],
+            known=self.known[rows],
+            kind=self.kind[rows],
+            size=self.size[rows],
+        )
 
 
 def augment(
@@ -58,24 +72,25 @@ def augment(
     rng: np.random.Generator,
     most: int | None = None,
 ) -> _Sample:
-    """One random variant of a window, of its `most` agents nearest to a random one of them.
-
-    Noise and shortening touch the past of the anchor only.
-    """
-    position, valid = window.position.astype(np.float64), window.valid
-    lines = window.lines - window.origin
-    kind, size = window.kind, window.size
-    if rng.random() < how.reverse and (kind == Kind.PEDESTRIAN).all():
-        index = layout.reversed_index
-        valid = valid[:, index] & (index >= 0)
-        here = int(np.searchsorted(layout.times, 0.0))
-        valid = valid & valid[:, [here]]
-        position = np.where(valid[..., None], position[:, index], 0.0)
-    if most is not None and len(kind) > most:
-        here = int(np.searchsorted(layout.times, 0.0))
-        center = position[rng.integers(len(kind)), here]
-        keep = np.sort(np.argsort(np.hypot(*(position[:, here] - center).T))[:most])
-        position, valid, kind, size = position[keep], valid[keep], kind[keep], size[keep]
+    """One random variant of a window, of its `most` agents nearest to a random one of them."""
+    sample = _Sample(
+        position=window.position.astype(np.float64),
+        valid=window.valid,
+        known=window.known,
+        kind=window.kind,
+        size=window.size,
+        lines=window.lines - window.origin,
+        line_kind=window.line_kind,
+    )
+    if how.drop_map and rng.random() < how.drop_map:
+        sample = replace(sample, lines=sample.lines[:0], line_kind=sample.line_kind[:0])
+    if rng.random() < how.reverse and (sample.kind == Kind.PEDESTRIAN).all():
+        sample = _backwards(sample, layout)
+    if most is not None and len(sample.kind) > most:
+        now = sample.position[:, layout.now]
+        center = now[rng.integers(len(now))]
+        sample = sample.only(np.sort(np.argsort(np.hypot(*(now - center).T))[:most]))
+    position, lines = sample.position, sample.lines
     factor = np.exp(rng.uniform(*np.log(how.scale)))
     position, lines = position * factor, lines * factor
     if rng.random() < how.mirror:
@@ -83,24 +98,39 @@ def augment(
     if how.rotate:
         yaw = np.asarray(rng.uniform(-np.pi, np.pi))
         position, lines = rotate(position, yaw), rotate(lines, yaw)
-    past = layout.past_index[0]
+    return _worse_seen(replace(sample, position=position, lines=lines), layout, how, rng)
+
+
+def _backwards(sample: _Sample, layout: TimeLayout) -> _Sample:
+    """The window run backwards. Who was not there at the mirrored moment is not there at all."""
+    index = layout.reversed_index
+    sampled = index >= 0
+    turned = replace(
+        sample,
+        position=sample.position[:, index],
+        valid=sample.valid[:, index] & sampled,
+        known=sample.known[:, index] & sampled,
+    )
+    return turned.only(np.flatnonzero(turned.valid[:, layout.now]))
+
+
+def _worse_seen(sample: _Sample, layout: TimeLayout, how: Augmentation, rng: np.random.Generator) -> _Sample:
+    """Noise, a slow sensor and young tracks: they touch the past of the anchor only."""
+    position, valid = sample.position, sample.valid.copy()
+    past, agents = layout.past_index[0], len(sample.kind)
     if how.noise_m:
-        noise = rng.normal(0.0, how.noise_m, (len(kind), len(past), 2))
+        noise = rng.normal(0.0, how.noise_m, (agents, len(past), 2))
         noise[:, 0] = 0.0  # the anchor is the frame of the truth
         position = position.copy()
         position[:, past] += noise
     if how.sparse and rng.random() < how.sparse:
         ages = np.asarray(layout.grid.ages)
-        valid = valid.copy()
         valid[:, past[(ages > 0) & (ages < SPARSE_S)]] = False
     if how.shorten:
-        valid = valid.copy()
-        shortened = rng.random(len(kind)) < how.shorten
-        last = rng.integers(2, len(past), len(kind))
-        cut = shortened[:, None] & (np.arange(len(past)) >= last[:, None])
-        valid[:, past] &= ~cut
-    position = np.where(valid[..., None], position, 0.0)
-    return _Sample(position, valid, kind, size, lines, window.line_kind)
+        shortened = rng.random(agents) < how.shorten
+        last = rng.integers(2, len(past), agents)
+        valid[:, past] &= ~(shortened[:, None] & (np.arange(len(past)) >= last[:, None]))
+    return replace(sample, position=np.where(sample.known[..., None], position, 0.0), valid=valid)
 
 
 def _tracks(samples: Sequence[_Sample], layout: TimeLayout, chunk: int) -> Tracks:
@@ -132,10 +162,12 @@ def _inputs(
     return stack_inputs(rows, int(np.diff(bounds).max())), tracks
 
 
-def make_batch(samples: Sequence[_Sample], layout: TimeLayout, later_chunk: int, polylines: int) -> Batch:
-    """Inputs, truth and the later view of some windows, padded to the fullest."""
+def make_batch(
+    samples: Sequence[_Sample], layout: TimeLayout, later_chunk: int, polylines: int, later_view: bool
+) -> Batch:
+    """Inputs, truth and (if asked for) the later view of some windows, padded to the fullest."""
     inputs, tracks = _inputs(samples, layout, 0, polylines)
-    later_inputs, _ = _inputs(samples, layout, later_chunk + 1, polylines)
+    later_inputs = _inputs(samples, layout, later_chunk + 1, polylines)[0] if later_view else None
     scenes, agents = inputs.agent_mask.shape
     future = np.zeros((scenes, agents, layout.grid.steps, 2), np.float32)
     target = np.zeros((scenes, agents), bool)
@@ -145,7 +177,7 @@ def make_batch(samples: Sequence[_Sample], layout: TimeLayout, later_chunk: int,
         count = len(sample.kind)
         frame = tracks.pose[start : start + count, :1]
         path = sample.position[:, layout.future_index]
-        known = learnable(sample.valid, layout)
+        known = learnable(sample.valid, sample.known, layout)
         local = to_frame(path, frame)
         future[i, :count] = np.where(known[:, None, None], local, 0.0)
         target[i, :count] = known
@@ -170,6 +202,7 @@ class Loader:
     agents: int = 512
     polylines: int = 0
     augmentation: Augmentation = Augmentation()
+    later: bool = True  # whether batches hold the later view, which only the latent objective needs
 
     def batch_at(self, step: int, seed: int) -> Batch:
         """The batch of one training step: a function of (step, seed) alone, so that a run can resume."""
@@ -186,7 +219,8 @@ class Loader:
             pick = self._by_size[rng.integers(low, high)]
             most = size if len(self.windows[pick].kind) > 1.2 * size else None
             samples.append(augment(self.windows[pick], self.layout, self.augmentation, rng, most))
-        return make_batch(samples, self.layout, int(rng.integers(self.layout.chunks)), self.polylines)
+        chunk = int(rng.integers(self.layout.chunks))
+        return make_batch(samples, self.layout, chunk, self.polylines, self.later)
 
     def in_order(self) -> Iterator[Batch]:
         """Every window once, smallest first, as it is: for validation."""
@@ -195,11 +229,11 @@ class Loader:
         for index in self._by_size:
             sample = augment(self.windows[index], self.layout, Augmentation(), rng)
             if samples and len(sample.kind) * (len(samples) + 1) > 2 * self.agents:
-                yield make_batch(samples, self.layout, 0, self.polylines)
+                yield make_batch(samples, self.layout, 0, self.polylines, later_view=False)
                 samples = []
             samples.append(sample)
         if samples:
-            yield make_batch(samples, self.layout, 0, self.polylines)
+            yield make_batch(samples, self.layout, 0, self.polylines, later_view=False)
 
     @cached_property
     def _by_size(self) -> Int[ndarray, "W"]:

@@ -51,6 +51,11 @@ class TimeLayout:
         return np.searchsorted(self.times, self._pasts)
 
     @cached_property
+    def now(self) -> int:
+        """Where the anchor itself is."""
+        return int(np.searchsorted(self.times, 0.0))
+
+    @cached_property
     def future_index(self) -> Int[ndarray, "F"]:
         return np.searchsorted(self.times, np.asarray(self.grid.horizons))
 
@@ -67,7 +72,8 @@ class TrainingWindow:
     """One anchor. A agents present at it, T times of the layout; positions relative to `origin`."""
 
     position: Float[ndarray, "A T 2"]
-    valid: Bool[ndarray, "A T"]
+    valid: Bool[ndarray, "A T"]  # known well enough for a history slot
+    known: Bool[ndarray, "A T"]  # known well enough for the truth: no hole longer than 0.65 s
     kind: Int[ndarray, "A"]
     size: Float[ndarray, "A 2"]
     origin: Float[ndarray, "2"]
@@ -78,8 +84,7 @@ class TrainingWindow:
 def training_windows(recording: Recording, layout: TimeLayout, every: float) -> list[TrainingWindow]:
     """A window at the recorded frame nearest to every `every` seconds, where somebody can be learned from."""
     anchors = anchor_times(recording, every)
-    here = np.searchsorted(layout.times, 0.0)
-    parts: list[tuple[ndarray, ndarray, ndarray]] = []  # windows, positions, valid of one agent
+    parts: list[tuple[ndarray, ...]] = []  # windows, positions, valid, known of one agent
     who: list[int] = []
     for agent in np.flatnonzero(recording.kind != CONTEXT):
         t = recording.t_s[recording.rows_of(int(agent))]
@@ -89,18 +94,19 @@ def training_windows(recording: Recording, layout: TimeLayout, every: float) -> 
         if len(at) == 0:
             continue
         times = (anchors[at, None] + layout.times).ravel()
-        xyz, valid = sample_agent(recording, int(agent), times, np.tile(layout.holes, len(at)), until=np.inf)
+        wide = np.full(len(times), MAX_HOLE_S + 1e-6)
+        xyz, known = sample_agent(recording, int(agent), times, wide, until=np.inf)
+        _, valid = sample_agent(recording, int(agent), times, np.tile(layout.holes, len(at)), until=np.inf)
         shape = (len(at), len(layout.times))
-        parts.append(
-            (at, xyz[:, :2].reshape(*shape, 2), valid.reshape(shape) & valid.reshape(shape)[:, [here]])
-        )
+        masks = [m.reshape(shape) & valid.reshape(shape)[:, [layout.now]] for m in (valid, known)]
+        parts.append((at, xyz[:, :2].reshape(*shape, 2), *masks))
         who.append(int(agent))
     return _by_anchor(recording, parts, who, len(anchors), layout)
 
 
 def _by_anchor(
     recording: Recording,
-    parts: Sequence[tuple[ndarray, ndarray, ndarray]],
+    parts: Sequence[tuple[ndarray, ...]],
     who: Sequence[int],
     anchors: int,
     layout: TimeLayout,
@@ -110,22 +116,22 @@ def _by_anchor(
     at = np.concatenate([p[0] for p in parts])
     agent = np.concatenate([np.full(len(p[0]), a) for p, a in zip(parts, who, strict=True)])
     position = np.concatenate([p[1] for p in parts])
-    valid = np.concatenate([p[2] for p in parts])
-    here = np.searchsorted(layout.times, 0.0)
+    valid, known = (np.concatenate([p[i] for p in parts]) for i in (2, 3))
     lines, line_kind = split_lines(recording.road_map)
     order = np.argsort(at, kind="stable")
     bounds = np.searchsorted(at[order], np.arange(anchors + 1))
     out = []
     for first, last in pairwise(bounds):
         rows = order[first:last]
-        if not learnable(valid[rows], layout).any():
+        if not learnable(valid[rows], known[rows], layout).any():
             continue
-        origin = position[rows, here].mean(axis=0)
-        moved = np.where(valid[rows][..., None], position[rows] - origin, 0.0)
+        origin = position[rows, layout.now].mean(axis=0)
+        moved = np.where(known[rows][..., None], position[rows] - origin, 0.0)
         out.append(
             TrainingWindow(
                 position=moved.astype(np.float32),
                 valid=valid[rows],
+                known=known[rows],
                 kind=recording.kind[agent[rows]],
                 size=recording.size[agent[rows]],
                 origin=origin,
@@ -136,6 +142,8 @@ def _by_anchor(
     return out
 
 
-def learnable(valid: Bool[ndarray, "A T"], layout: TimeLayout) -> Bool[ndarray, "A"]:
+def learnable(
+    valid: Bool[ndarray, "A T"], known: Bool[ndarray, "A T"], layout: TimeLayout
+) -> Bool[ndarray, "A"]:
     """Agents with a whole future and at least two positions of history."""
-    return valid[:, layout.future_index].all(1) & (valid[:, layout.past_index[0]].sum(1) >= 2)
+    return known[:, layout.future_index].all(1) & (valid[:, layout.past_index[0]].sum(1) >= 2)
