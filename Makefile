@@ -14,12 +14,12 @@ help:
 	@echo 'make demo    install what the demo needs into .venv, simulate a crossing, forecast it, write $(OUT)/report.html'
 	@echo 'make test    build .venv-test from the project files; lint, types, architecture and tests in it'
 	@echo 'make lint    style, types and architecture only'
-	@echo 'make clean   remove environments, caches and outputs of the two'
+	@echo 'make clean   remove environments, caches, build outputs and the folder demo (never another OUT)'
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter, OUT=DIR the folder of the demo, CI=true a fresh environment.'
 
 demo: .venv/stamp
-	.venv/bin/drivewm demo --out $(OUT)
+	.venv/bin/drivewm demo --out '$(OUT)'
 
 test: lint
 	$(TEST)/python -m pytest
@@ -46,5 +46,5 @@ ifeq ($(CI),true)
 endif
 
 clean:
-	rm -rf .venv .venv-test $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-test demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -70,16 +70,11 @@ def kalman(
     Discrete white-noise acceleration of sd 0.3 m/s^2, measurement sd 0.05 m, started from the two
     oldest positions (Bar-Shalom, Li and Kirubarajan 2001, sections 5.5.3 and 6.3.2).
     """
-    out = np.zeros((tracks.agents, len(horizon), 2))
-    covariance = np.zeros((tracks.agents, len(horizon), 2, 2))
-    for agent in range(tracks.agents):
-        slots = np.flatnonzero(tracks.valid[agent])[::-1]  # oldest first
-        state, p = _filter(tracks.position[agent, slots], tracks.times[slots])
-        for f, h in enumerate(horizon):
-            step = _transition(h)
-            out[agent, f] = (step @ state)[0]
-            covariance[agent, f] = (step @ p @ step.T + _process_noise(h))[0, 0] * np.eye(2)
-    return out, covariance
+    state, p = _filter(tracks)
+    step = np.stack([_transition(h) for h in horizon])
+    path = np.einsum("fj,ajx->afx", step[:, 0], state)
+    spread = np.einsum("fij,ajk,flk->afil", step, p, step) + np.stack([_process_noise(h) for h in horizon])
+    return path, spread[..., 0, 0, None, None] * np.eye(2)
 
 
 def _transition(dt: float) -> Float[ndarray, "2 2"]:
@@ -91,25 +86,40 @@ def _process_noise(dt: float) -> Float[ndarray, "2 2"]:
     return np.outer(gain, gain) * KALMAN_ACCELERATION_SD**2
 
 
-def _filter(
-    position: Float[ndarray, "N 2"], times: Float[ndarray, "N"]
-) -> tuple[Float[ndarray, "2 2"], Float[ndarray, "2 2"]]:
-    """Final state (rows position and velocity, columns x and y) and its covariance, equal for both axes."""
+def _filter(tracks: Tracks) -> tuple[Float[ndarray, "A 2 2"], Float[ndarray, "A 2 2"]]:
+    """Final states (rows position and velocity, columns x and y) and their covariance, one for both axes."""
     r = MEASUREMENT_SD_M**2
-    if len(position) < 2:
-        return np.vstack([position[-1], np.zeros(2)]), np.diag([r, 1.0])
-    dt = times[1] - times[0]
-    state = np.vstack([position[1], (position[1] - position[0]) / dt])
-    # The mean velocity between two points differs from the last by half a step of acceleration.
-    p = r * np.array([[1, 1 / dt], [1 / dt, 2 / dt**2]])
-    p[1, 1] += (KALMAN_ACCELERATION_SD * dt / 2) ** 2
-    for measured, dt in zip(position[2:], np.diff(times[1:]), strict=True):
-        step = _transition(dt)
-        state, p = step @ state, step @ p @ step.T + _process_noise(dt)
-        gain = p[:, 0] / (p[0, 0] + r)
-        state = state + np.outer(gain, measured - state[0])
-        p = p - np.outer(gain, p[0])
+    agents = tracks.agents
+    state, p = np.zeros((agents, 2, 2)), np.tile(np.diag([r, 1.0]), (agents, 1, 1))
+    seen, last = np.zeros(agents, np.int64), np.zeros(agents)
+    for slot in np.argsort(tracks.times):
+        here = tracks.valid[:, slot]
+        measured, time = tracks.position[:, slot], tracks.times[slot]
+        first, second, later = (np.flatnonzero(here & known) for known in (seen == 0, seen == 1, seen > 1))
+        state[first, 0] = measured[first]
+        for a in second:
+            state[a], p[a] = _start(state[a, 0], measured[a], time - last[a])
+        for dt in np.unique(time - last[later]):
+            rows = later[np.isclose(time - last[later], dt, rtol=0, atol=1e-12)]
+            step = _transition(dt)
+            ahead, wide = step @ state[rows], step @ p[rows] @ step.T + _process_noise(dt)
+            gain = wide[:, :, 0] / (wide[:, 0, 0] + r)[:, None]
+            state[rows] = ahead + gain[:, :, None] * (measured[rows] - ahead[:, 0])[:, None]
+            p[rows] = wide - gain[:, :, None] * wide[:, :1]
+        seen[here] += 1
+        last[here] = time
     return state, p
+
+
+def _start(
+    before: Float[ndarray, "2"], now: Float[ndarray, "2"], dt: float
+) -> tuple[Float[ndarray, "2 2"], Float[ndarray, "2 2"]]:
+    """State and covariance from two measured points."""
+    r = MEASUREMENT_SD_M**2
+    p = r * np.array([[1, 1 / dt], [1 / dt, 2 / dt**2]])
+    # The mean velocity between two points differs from the last by half a step of acceleration.
+    p[1, 1] += (KALMAN_ACCELERATION_SD * dt / 2) ** 2
+    return np.vstack([now, (now - before) / dt]), p
 
 
 BASELINES: dict[str, Kinematic] = {

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from drivewm.frames import wrap_angle
 from drivewm.types import Tracks
 
 MOVED_M = 0.15
@@ -70,4 +71,4 @@ def _heading(
     first = moved.argmax(axis=1)  # newest slot far enough away
     chosen = np.take_along_axis(offset, first[:, None, None], axis=1)[:, 0]
     known = moved.any(axis=1)
-    return np.where(known, np.arctan2(chosen[:, 1], chosen[:, 0]), 0.0), known
+    return np.where(known, wrap_angle(np.arctan2(chosen[:, 1], chosen[:, 0])), 0.0), known

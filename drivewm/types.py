@@ -46,7 +46,11 @@ def _check_shape(name: str, array: ndarray, expected: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Tracks:
-    """Agents over time, in the scene frame. Axes: A agents, T times (`times`, seconds, any order stated)."""
+    """Agents over time, in the scene frame. Axes: A agents, T times (`times`, seconds, any order stated).
+
+    Tracks made by `tracks_from_positions` know one heading an agent, that of now: all their valid past yaw
+    entries repeat it.
+    """
 
     pose: Float[ndarray, "*b A T 3"]  # x, y of the box centre, yaw in [-pi, pi)
     velocity: Float[ndarray, "*b A T 2"]  # m/s, scene frame, one causal estimator everywhere

@@ -6,6 +6,7 @@ What `import` and the reader say of the same tables is in test_bad_input_data.py
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -177,10 +178,9 @@ def test_predict_refuses_an_out_it_cannot_write(
     street: Path, weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    assert_refused(predict(street, tmp_path, weights), capsys, "is a folder; --out must name a Parquet file")
-    assert_refused(
-        predict(street, tmp_path / "file" / "f.parquet", weights), capsys, "its folder cannot be made"
-    )
+    assert_refused(predict(street, tmp_path, weights), capsys, f"--out {tmp_path} is a folder; name a file")
+    code = predict(street, tmp_path / "file" / "f.parquet", weights)
+    assert_refused(code, capsys, f"--out: nothing can be written in {tmp_path / 'file'} (Not a directory)")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -210,6 +210,11 @@ def test_evaluate_refuses_options_it_cannot_meet(
         (["--steps", "0"], "--steps must be at least 1"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--learning-rate", "-1"], "--learning-rate must lie between 0 and 1"),
+        (["--seeds", "0", "3", "0"], "--seeds names 0 twice"),
+        (["--seeds", "-1"], "--seeds must lie between 0 and 2^63 - 1, got -1"),
+        (["--latent", "nan"], "--latent must be a weight of 0 or more, got nan"),
+        (["--latent", "-0.5"], "--latent must be a weight of 0 or more, got -0.5"),
+        (["--latent", "inf"], "--latent must be a weight of 0 or more, got inf"),
         (["--protocol", "eth-ucy"], "biwi_eth"),
     ],
 )
@@ -231,6 +236,74 @@ def test_train_touches_no_file_or_folder_that_is_in_use(
     for out, said in ((tmp_path / "file", "is a file"), (tmp_path, "is not empty; pass --resume")):
         assert_refused(main(["train", "--data", str(street), "--out", str(out)]), capsys, said)
     assert files_in(tmp_path) == ["file"]
+
+
+NOWHERE = "/proc/x"  # a place where nobody can make a file, root neither
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["predict", "--data", "DATA", "--out", "TMP/f.parquet"],
+        ["evaluate", "--data", "DATA", "--baseline", "cv"],
+        ["train", "--data", "DATA", "--out", "TMP/run"],
+        ["import", "DATA", "--format", "tracks", "--out", "TMP/tables"],
+        ["collect", "--episodes", "1", "--out", "TMP/episodes"],
+        ["demo", "--out", "TMP/demo"],
+        ["export", "--weights", "WEIGHTS", "--out", "TMP/exported"],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_figures_that_cannot_be_written_are_refused_before_the_work(
+    argv: list[str], street: Path, weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    places = {"DATA": str(street), "TMP": str(tmp_path), "WEIGHTS": str(weights)}
+    for name, place in places.items():
+        argv = [word.replace(name, place) for word in argv]
+    for json_file, said in (
+        (str(tmp_path), f"--json {tmp_path} is a folder; name a file"),
+        (NOWHERE, "--json: nothing can be written in /proc"),
+        (os.devnull, f"--json {os.devnull} is no regular file"),
+    ):
+        assert_refused(main([*argv, "--json", json_file]), capsys, said)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["predict", "--data", "DATA", "--out", f"{NOWHERE}.parquet"],
+        ["train", "--data", "DATA", "--out", f"{NOWHERE}/run"],
+        ["import", "DATA", "--format", "tracks", "--out", NOWHERE],
+        ["collect", "--episodes", "1", "--out", NOWHERE],
+        ["demo", "--out", NOWHERE],
+        ["export", "--weights", "WEIGHTS", "--out", NOWHERE],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_an_out_that_cannot_be_written_is_refused_before_the_work(
+    argv: list[str], street: Path, weights: Path, capsys: Capture
+) -> None:
+    argv = [str(weights) if word == "WEIGHTS" else word.replace("DATA", str(street)) for word in argv]
+    assert_refused(main(argv), capsys, "--out: nothing can be written in /proc")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/srv/f.json"), "error: /srv/f.json: Permission denied"),
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (OSError("Couldn't deserialize thrift\nmore"), "error: Couldn't deserialize thrift"),
+    ],
+)
+def test_what_the_file_system_refuses_is_one_line(
+    error: OSError, said: str, street: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("drivewm_datasets.store.read_recordings", refuse)
+    assert_refused(evaluate(street, "--baseline", "cv"), capsys, said)
 
 
 def cut_weights(bundle: Path) -> None:
@@ -327,6 +400,25 @@ def without_a_step(table: pa.Table) -> pa.Table:
     return table.filter(pc.invert(gone))
 
 
+def without_a_mode(table: pa.Table) -> pa.Table:
+    """One agent has two of the three modes everywhere, its probabilities renormalised."""
+    table = table.filter(pc.invert(pc.and_(pc.equal(table["agent_id"], "1"), pc.equal(table["mode"], 2))))
+    probability = table["mode_probability"].to_numpy().copy()
+    keys = list(zip(*(table[n].to_pylist() for n in ("scene", "t_s", "agent_id", "step")), strict=True))
+    total: dict[tuple[object, ...], float] = {}
+    for key, value in zip(keys, probability, strict=True):
+        total[key] = total.get(key, 0.0) + value
+    probability /= [total[key] for key in keys]
+    return table.set_column(table.schema.names.index("mode_probability"), "mode_probability", [probability])
+
+
+def another_probability(table: pa.Table) -> pa.Table:
+    """Agent 1 has its own probabilities: the first two modes change theirs."""
+    mode = pc.if_else(pc.equal(table["mode"], 0), 1, pc.if_else(pc.equal(table["mode"], 1), 0, 2))
+    mode = pc.if_else(pc.equal(table["agent_id"], "1"), mode, table["mode"])
+    return table.set_column(table.schema.names.index("mode"), "mode", mode)
+
+
 def without_an_agent(table: pa.Table) -> pa.Table:
     return table.filter(pc.invert(pc.equal(table["agent_id"], "2")))
 
@@ -348,6 +440,8 @@ FORECAST_CASES: dict[str, tuple[Change, str]] = {
     "negative probability": (with_column("mode_probability", at(7, -0.2)), "row 7: mode_probability is -0.2"),
     "probabilities": (with_column("mode_probability", lambda v: v / 2), "sum to 0.5, expected 1; divide"),
     "missing step": (without_a_step, "a mode of agent 1 lacks a step, expected 1 to 12"),
+    "missing mode": (without_a_mode, "agent 1 lacks mode 2; a joint mode is one future of all agents"),
+    "own probability": (another_probability, "agent 1 has another probability of mode"),
     "double row": (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "comes twice; keep one"),
     "other clock": (with_column("horizon_s", lambda v: v * 2), "expected 4.8; forecast in steps of 0.4 s"),
     "missing agent": (without_an_agent, "no joint forecast of agent 2"),

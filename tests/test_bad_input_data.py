@@ -254,7 +254,7 @@ def test_a_file_where_the_folder_should_be_is_left_alone(
     save(tmp_path / "a.parquet", good())
     (tmp_path / "out").write_text("mine")
     assert run_import(tmp_path / "a.parquet", "tracks", tmp_path / "out") == 2
-    assert_one_line(capsys, "is a file, expected a folder")
+    assert_one_line(capsys, "is a file; name a folder")
     assert (tmp_path / "out").read_text() == "mine"
 
 

@@ -151,6 +151,14 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     assert all(requirement.specifier.contains(version_of[requirement.name]) for requirement in wanted)
 
 
+def test_make_clean_removes_nothing_that_was_named_on_the_command_line() -> None:
+    command = ["make", "--dry-run", "clean", "OUT=precious /etc"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    removed = [word for line in said.splitlines() if line.startswith("rm -rf ") for word in line.split()[2:]]
+    assert set(removed) >= {".venv", ".venv-test", "demo", "build", "dist"}
+    assert [word for word in removed if "/" in word or word == "precious"] == []
+
+
 def test_no_file_knows_where_it_was_written() -> None:
     here = re.compile(rb"(?<![\w./-])" + re.escape(str(ROOT)).encode() + rb"(?![\w-])")
     assert [path for path in source_files() if here.search(path.read_bytes())] == []

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivewm_eval import displacement, interaction, likelihood
-from drivewm_eval.paired import blocks, difference, interval, resampled_means
+from drivewm_eval.paired import blocks, difference, drawn_means, interval
 from drivewm_eval.scores import Candidates, mean_of, score, summarize
 
 RNG = np.random.default_rng(5)
@@ -128,7 +128,7 @@ def test_the_paired_interval_excludes_zero_for_a_steady_gain_and_holds_it_for_no
 
     def gap(ours: list, theirs: list) -> tuple[float, float]:  # type: ignore[type-arg]
         parts = blocks(*difference(ours, theirs, "top1_ade"))
-        low, high = interval(resampled_means(*parts, rng), len(parts[0]))
+        low, high = interval(drawn_means([parts], rng), len(parts[0]))
         assert low is not None
         assert high is not None
         return low, high
@@ -145,4 +145,4 @@ def test_one_block_of_windows_gives_no_interval() -> None:
     """Twenty neighbouring windows are one observation: an interval of width zero would be a lie."""
     total, agents = blocks(*difference([_window(0.5)] * 20, [_window(0.7)] * 20, "top1_ade"))
     assert len(total) == 1
-    assert interval(resampled_means(total, agents, RNG), len(total)) == (None, None)
+    assert interval(drawn_means([(total, agents)], RNG), len(total)) == (None, None)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from street import recording, write_scenes
 
+from drivewm.baselines import BASELINES
 from drivewm.errors import InputError
 from drivewm.timing import TimeGrid
-from drivewm_datasets.protocols import MIN_AGENTS, TEST_SCENES, VALIDATION_FROM, cut, folds, windows
+from drivewm_datasets.protocols import TEST_SCENES, VALIDATION_FROM, Window, cut, folds, windows
+from drivewm_datasets.recording import Recording
+from drivewm_datasets.sampling import scene_at
 from drivewm_datasets.store import read_recordings
-from drivewm_eval.evaluate import baseline_entrant, evaluate, scenes_of
+from drivewm_eval.evaluate import scenes_of
 
 GRID = TimeGrid()
 # Windows and pedestrians by scene, and constant velocity and Kalman ADE/FDE, MP1.
@@ -50,8 +54,6 @@ def test_twenty_five_frames_hold_six_windows(tmp_path: Path) -> None:
 def test_an_agent_that_misses_one_of_twenty_frames_is_not_scored(tmp_path: Path) -> None:
     walkers = recording(tmp_path, hz=2.5, seconds=7.6, agents=2)
     gone = (walkers.agent == 1) & (walkers.frame == 10)
-    from dataclasses import replace
-
     holed = replace(
         walkers,
         agent=walkers.agent[~gone],
@@ -86,35 +88,35 @@ def test_no_fold_trains_or_validates_on_its_test_scene(shared_data: Path) -> Non
             assert trained.frames.max() < VALIDATION_FROM[trained.scene] <= held.frames.min()
 
 
+@pytest.fixture(scope="module")
+def recordings(shared_data: Path) -> list[Recording]:
+    return read_recordings(shared_data / "eth_ucy")
+
+
+def errors(listed: list[Window], baseline: str) -> np.ndarray:
+    """Distance at every step of every scored agent of the windows."""
+    out = []
+    for w in listed:
+        tracks = scene_at(w.recording, w.t_s, GRID, w.agents).tracks
+        path, _ = BASELINES[baseline](tracks, np.asarray(GRID.horizons))
+        out.append(np.linalg.norm(path - w.future, axis=-1))
+    return np.concatenate(out)
+
+
 @pytest.mark.shared_data
-@pytest.mark.parametrize(("baseline", "expected"), [("cv", CONSTANT_VELOCITY), ("kalman", KALMAN)])
-def test_the_baseline_rows_of_the_field_are_reproduced_to_three_decimals(
-    shared_data: Path, baseline: str, expected: dict[str, tuple[float, float]]
-) -> None:
+def test_the_baseline_rows_of_the_field_are_reproduced_to_three_decimals(recordings: list[Recording]) -> None:
     """These rows are the proof that windows, agents, frames and averages are the field's own."""
-    from drivewm.baselines import BASELINES
-
-    scenes = scenes_of(read_recordings(shared_data / "eth_ucy"), "eth-ucy", GRID, 0.4)
-    from drivewm_datasets.sampling import scene_at
-
-    for name, listed in scenes.items():
-        error = []
-        for w in listed:
-            tracks = scene_at(w.recording, w.t_s, GRID, w.agents).tracks
-            path, _ = BASELINES[baseline](tracks, np.asarray(GRID.horizons))
-            error.append(np.linalg.norm(path - w.future, axis=-1))
-        distance = np.concatenate(error)
-        assert (len(listed), len(distance)) == COUNTS[name]
-        assert (round(distance.mean(), 3), round(distance[:, -1].mean(), 3)) == expected[name]
+    for name, listed in scenes_of(recordings, "eth-ucy", GRID, 0.4).items():
+        for baseline, expected in (("cv", CONSTANT_VELOCITY), ("kalman", KALMAN)):
+            distance = errors(listed, baseline)
+            assert (len(listed), len(distance)) == COUNTS[name]
+            row = round(float(distance.mean()), 3), round(float(distance[:, -1].mean()), 3)
+            assert row == expected[name], (baseline, name)
 
 
 @pytest.mark.shared_data
-def test_the_mp0_average_and_counts_are_the_fields(shared_data: Path) -> None:
-    scenes = scenes_of(read_recordings(shared_data / "eth_ucy"), "eth-ucy-mp0", GRID, 0.4)
-    assert MIN_AGENTS["eth-ucy-mp0"] == 1
-    counts = [sum(len(w.agents) for w in listed) for listed in scenes.values()]
-    assert counts == [364, 1197, 24334, 2356, 5910]
-    small = {name: listed for name, listed in scenes.items() if name != "univ"}
-    figures = evaluate(small, baseline_entrant("cv", GRID), GRID, "eth-ucy-mp0")
-    average = (figures["average"]["min_ade"] * 4 + 0.52419) / 5  # univ is the same as under MP1
-    assert round(average, 3) == 0.534
+def test_the_mp0_average_and_counts_are_the_fields(recordings: list[Recording]) -> None:
+    found = {n: errors(listed, "cv") for n, listed in scenes_of(recordings, "eth-ucy-mp0", GRID, 0.4).items()}
+    assert [len(distance) for distance in found.values()] == [364, 1197, 24334, 2356, 5910]
+    assert round(float(np.mean([d.mean() for d in found.values()])), 3) == 0.534
+    assert round(float(np.mean([d[:, -1].mean() for d in found.values()])), 3) == 1.148

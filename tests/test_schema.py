@@ -7,11 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivewm.errors import InputError
+from drivewm.history import MAX_SPEED_MPS, TrackHistory
 from drivewm.types import Kind
+from drivewm_datasets import cleaning
 from drivewm_datasets.checks import MAX_AGENTS_PER_FRAME, check
-from drivewm_datasets.cleaning import isolated_jumps
 from drivewm_datasets.columns import to_arrow
 from drivewm_datasets.recording import CONTEXT
 from drivewm_datasets.schema import Labels, TracksTable, kind_of, tracks_table
@@ -222,37 +225,65 @@ def test_only_the_scene_in_other_units_is_named() -> None:
 
 
 def jumps(x: list[float], limit: float = 15.0) -> tuple[list[int], int]:
-    """The rows blamed and the fast steps left on a line of positions at 10 Hz."""
+    """The rows left out and the lasting jumps on a line of positions at 10 Hz; 2 m a step are possible."""
     rows = len(x)
     xy = np.column_stack([x, np.zeros(rows)])
-    wrong, lasting = isolated_jumps(np.zeros(rows, np.int64), np.arange(rows) * 0.1, xy, np.full(rows, limit))
+    wrong, lasting = cleaning.jumps(np.zeros(rows, np.int64), np.arange(rows) * 0.1, xy, np.full(rows, limit))
     return np.flatnonzero(wrong).tolist(), lasting
 
 
 @pytest.mark.parametrize(
-    ("x", "blamed", "lasting"),
+    ("x", "left_out", "lasting"),
     [
         ([0, 0.1, 0.2, 0.3], [], 0),
         ([0, 0.1, 9.0, 0.3, 0.4], [2], 0),  # out and back
-        ([0, 0.1, 9.0, 9.1, 9.2], [], 1),  # an identity switch stays
-        ([0, 0.1, 3.0, 6.0, 9.0], [], 3),  # a slide stays
+        ([0, 0.1, 9.0, 9.1, 9.2], [2], 1),  # an identity switch: believed from its second row on
+        ([0, 0.1, 9.0, 20.0, 20.1], [2, 3], 1),  # the first of two jumps was never confirmed
+        ([0, 0.1, 9.0, 0.3, 9.2, 9.3], [2, 4], 1),  # out, back, and out for good
+        ([0, 0.1, 4.0, 8.0, 12.0], [2, 3, 4], 0),  # a slide that no row confirms
         ([0, 9, 0, 9, 0], [1, 3], 0),  # to and fro: every second row
-        ([9, 0, 0.1], [], 1),  # nothing tells which of the first two is wrong
+        ([9, 0, 0.1], [1], 1),  # a bad first row: the track goes on from the third
+        ([0, 1.9, 3.8], [], 0),  # 15 m/s and half a metre of error
         ([5], [], 0),
     ],
 )
-def test_only_a_row_that_jumps_out_and_back_is_left_out(
-    x: list[float], blamed: list[int], lasting: int
+def test_a_jump_is_left_out_until_the_next_row_confirms_it(
+    x: list[float], left_out: list[int], lasting: int
 ) -> None:
-    assert jumps(x) == (blamed, lasting)
+    assert jumps(x) == (left_out, lasting)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, 1.5, 5.0, 9.0, 30.0]), min_size=1, max_size=12), st.integers(0, 12)
+)
+def test_what_is_left_out_never_depends_on_later_rows(x: list[float], seen: int) -> None:
+    whole, _ = jumps(x)
+    so_far, _ = jumps(x[:seen])
+    assert so_far == [row for row in whole if row < seen]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.5, 5.0, 9.0, 30.0]), min_size=1, max_size=12))
+def test_a_recording_leaves_out_what_the_car_leaves_out(x: list[float]) -> None:
+    car = TrackHistory()
+    refused = [i for i, at in enumerate(x) if not car.add(i * 0.1, (at, 0.0, 0.0), Kind.PEDESTRIAN)]
+    assert jumps(x, MAX_SPEED_MPS[Kind.PEDESTRIAN])[0] == refused
 
 
 def test_two_agents_beside_each_other_in_the_table_are_no_jump() -> None:
     xy = np.array([[0.0, 0], [0.1, 0], [90, 0], [0, 5], [0.1, 5]])
     agent = np.array([0, 0, 1, 2, 2])
-    wrong, lasting = isolated_jumps(agent, np.array([0, 0.1, 0, 0, 0.1]), xy, np.full(5, 15.0))
+    wrong, lasting = cleaning.jumps(agent, np.array([0, 0.1, 0, 0, 0.1]), xy, np.full(5, 15.0))
     assert not wrong.any()
     assert lasting == 0
+
+
+def test_only_the_agent_that_jumps_loses_a_row() -> None:
+    x = np.array([[0.0, 0.1, 0.2], [0.0, 50.0, 0.2], [7.0, 7.1, 7.2], [0.0, 50.0, 50.1]])
+    agent = np.repeat(np.arange(4), 3)
+    xy = np.column_stack([x.ravel(), np.zeros(12)])
+    wrong, lasting = cleaning.jumps(agent, np.tile([0, 0.1, 0.2], 4), xy, np.full(12, 15.0))
+    assert np.flatnonzero(wrong).tolist() == [4, 10]
+    assert lasting == 1
 
 
 @pytest.mark.parametrize("change", [lambda c: c, lambda c: {n: v[::-1] for n, v in c.items()}])

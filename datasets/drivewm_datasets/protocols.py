@@ -76,7 +76,15 @@ def cut(recording: Recording, first: int, last: int) -> Recording:
 
 
 def _by_scene(recordings: Sequence[Recording]) -> dict[str, Recording]:
-    found = {r.scene: replace(r, xy=np.round(r.xy, 4)) for r in recordings if r.scene in VALIDATION_FROM}
+    found: dict[str, Recording] = {}
+    for recording in (r for r in recordings if r.scene in VALIDATION_FROM):
+        other = found.get(recording.scene)
+        if other is not None:
+            raise InputError(
+                f"scene {recording.scene} of protocol eth-ucy is in the data sets {other.dataset} "
+                f"({other.source}) and {recording.dataset} ({recording.source}); point --data at one of them"
+            )
+        found[recording.scene] = replace(recording, xy=np.round(recording.xy, 4))
     missing = sorted(set(VALIDATION_FROM) - set(found))
     if missing:
         raise InputError(

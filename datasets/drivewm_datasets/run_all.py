@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import queue
-import time
+import traceback
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from drivewm_datasets.fitting import run_training
 from drivewm_datasets.plans import RunPlan
 
 REPORT_EVERY = 10  # steps between two reports to the progress bar
+WAIT_S = 1.0  # for word of a run, before it is looked whether all are alive
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -45,11 +46,14 @@ def train_one(plan: RunPlan, device: str, resume: bool, report: Log) -> dict[str
     result = plan.run / "result.json"
     if not (resume and result.exists()):
         training, validation = plan.recordings()
-        writer = _tensorboard(plan)
+        writer: Any = None
 
         def log(step: int, figures: dict[str, float]) -> None:
+            nonlocal writer
             if step % REPORT_EVERY == 0 or "val/choice" in figures:
                 report(step, figures)
+                # Made at the first report: a run that is refused leaves no folder.
+                writer = writer or _tensorboard(plan)
                 if writer is not None:
                     for name, value in figures.items():
                         writer.add_scalar(name if "/" in name else f"train/{name}", value, step)
@@ -62,9 +66,16 @@ def train_one(plan: RunPlan, device: str, resume: bool, report: Log) -> dict[str
     return {"run": str(plan.run), "label": plan.label, **json.loads(result.read_text())}
 
 
-def _in_process(plan: RunPlan, device: str, resume: bool, reports: Any) -> dict[str, Any]:
+def _in_process(plan: RunPlan, device: str, resume: bool, messages: Any) -> None:
+    """Trains one run in a process of its own; says (label, what, content) of progress, result or failure."""
     torch.set_num_threads(1)
-    return train_one(plan, device, resume, lambda step, figures: reports.put((plan.label, step, figures)))
+    try:
+        result = train_one(plan, device, resume, lambda *at: messages.put((plan.label, "step", at)))
+        messages.put((plan.label, "result", result))
+    except (InputError, OSError) as error:
+        messages.put((plan.label, "refused", str(error)))
+    except Exception:
+        messages.put((plan.label, "failed", traceback.format_exc()))
 
 
 def run_all(plans: Sequence[RunPlan], *, jobs: int, device: str, resume: bool) -> list[dict[str, Any]]:
@@ -101,22 +112,47 @@ def run_all(plans: Sequence[RunPlan], *, jobs: int, device: str, resume: bool) -
 def _side_by_side(
     plans: Sequence[RunPlan], jobs: int, device: str, resume: bool, show: Any
 ) -> list[dict[str, Any]]:
+    """The results in the order of the plans. The first run that fails stops the others and is named."""
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        reports = manager.Queue()
-        futures: list[Future[dict[str, Any]]] = [
-            pool.submit(_in_process, plan, device, resume, reports) for plan in plans
-        ]
-        while not all(f.done() for f in futures):
-            failed = next((f for f in futures if f.done() and f.exception()), None)
-            if failed is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
-                break
+    messages: Any = context.Queue()
+    waiting, running = list(plans), dict[str, BaseProcess]()
+    results: dict[str, dict[str, Any]] = {}
+    try:
+        while len(results) < len(plans):
+            while waiting and len(running) < jobs:
+                plan = waiting.pop(0)
+                arguments = (plan, device, resume, messages)
+                running[plan.label] = context.Process(target=_in_process, args=arguments, daemon=True)
+                running[plan.label].start()
             try:
-                show(*reports.get(timeout=0.5))
+                label, what, content = messages.get(timeout=WAIT_S)
             except queue.Empty:
-                time.sleep(0)
-        return [f.result() for f in futures if not f.cancelled()]
+                _check_alive(running)
+                continue
+            if what == "step":
+                show(label, *content)
+            elif what == "result":
+                results[label] = content
+                running.pop(label).join()
+            elif what == "refused":
+                raise InputError(f"{label}: {content}")
+            else:
+                raise RuntimeError(f"{label} failed:\n{content}")
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.join()
+    return [results[plan.label] for plan in plans]
+
+
+def _check_alive(running: dict[str, BaseProcess]) -> None:
+    """RuntimeError for a run whose process is gone without a word, as when memory ran out."""
+    for label, process in running.items():
+        if process.exitcode:  # with 0 its result is on the way
+            raise RuntimeError(
+                f"{label}: its process ended with status {process.exitcode}; go on with --resume"
+            )
 
 
 def _print_table(console: Console, results: Sequence[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from drivewm.errors import InputError
 from drivewm_datasets.checks import check
-from drivewm_datasets.cleaning import JUMP_MPS, count_dirt, isolated_jumps
+from drivewm_datasets.cleaning import JUMP_MPS, count_dirt, jumps
 from drivewm_datasets.columns import length_of, to_arrow
 from drivewm_datasets.episode import EPISODE_FILE, read_about, read_episode_table, read_road_map
 from drivewm_datasets.recording import Recording
@@ -144,7 +144,7 @@ def _recording(table: TracksTable, rows: Int[ndarray, "N"], source: Path | None)
     ids = tuple(table.agent_id.names[code] for code in codes)
     xy = np.column_stack([table.x_m[rows], table.y_m[rows]])
     limit = np.array([JUMP_MPS[k] for k in kind.tolist()])[agent]
-    wrong, lasting = isolated_jumps(agent, table.t_s[rows], xy, limit)
+    wrong, lasting = jumps(agent, table.t_s[rows], xy, limit)
     size = np.column_stack(
         [
             _first_known(table.length_m[rows], agent, len(ids)),
@@ -172,7 +172,11 @@ def _recording(table: TracksTable, rows: Int[ndarray, "N"], source: Path | None)
 
 
 def _first_known(values: ndarray, agent: Int[ndarray, "N"], agents: int) -> ndarray:
-    """Each agent's first value that is not NaN; zero where there is none."""
+    """Each agent's first value that is not NaN; zero where there is none.
+
+    It is the only thing read from an agent's whole track, later rows included: a size does not change, it
+    is metadata of the agent like its id and says nothing of where it goes.
+    """
     known = np.flatnonzero(np.isfinite(values))
     out = np.zeros(agents)
     # Written backwards, so that the first row of an agent wins.

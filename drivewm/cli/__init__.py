@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -37,8 +38,15 @@ def _usage() -> str:
     )
 
 
+def _what_failed(error: OSError) -> str:
+    """One line on a file that could not be read or written: which, and why."""
+    said = error.strerror or (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{error.filename}: {said}" if error.filename else said
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command. Bad input ends with one line on standard error and exit status 2."""
+    """Runs one command. Bad input, and a file that cannot be read or written, end with one line on standard
+    error and exit status 2."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
@@ -57,6 +65,12 @@ def main(argv: list[str] | None = None) -> int:
         return tyro.cli(command, args=argv[1:], prog=f"drivewm {argv[0]}", description=line).run() or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"error: {_what_failed(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import shutil
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class Collect:
             for name in given or ("",):
                 if name not in known:
                     raise InputError(f"{option} {name!r} is unknown; there are {', '.join(known)}")
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out} is a file; name a folder")
+        check_folder("--out", self.out)
+        check_file("--json", self.json)
         if self.out.is_dir() and any(self.out.iterdir()) and not self.resume:
             raise InputError(
                 f"--out {self.out} is not empty; add --resume to continue it or name an empty folder"
@@ -179,6 +179,4 @@ class Collect:
             table.add_row(name.replace("_", " "), shown)
         Console().print(table)
         if self.json:
-            draft = self.json.with_name(f".{self.json.name}.draft")
-            draft.write_text(json.dumps(figures, indent=1) + "\n")
-            draft.replace(self.json)
+            write_json(self.json, figures)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivewm.cli.figures import terminal, write_json
+from drivewm.cli.figures import check_file, check_folder, terminal, write_json
 from drivewm.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Demo:
             raise InputError(f"--seconds must lie between 1 and 120, got {self.seconds:g}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"--seed must lie between 0 and 2^63 - 1, got {self.seed}")
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out} is a file; name a folder")
+        check_folder("--out", self.out)
+        check_file("--json", self.json)
         if (self.out / "episode").exists() and not (self.out / "episode" / EPISODE_FILE).is_file():
             raise InputError(f"{self.out / 'episode'} exists and is no episode; name another --out")
         for module, extra in (("numba", "sim"), ("PIL", "eval")):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from drivewm.cli.figures import terminal, write_json
+from drivewm.cli.figures import check_file, terminal, write_json
 from drivewm.cli.predict import check_every
 from drivewm.cli.skipped import skip_notes
 from drivewm.errors import InputError
@@ -45,10 +45,11 @@ class Evaluate:
         if sum(given) != 1:
             raise InputError("give exactly one of --weights, --baseline and --forecasts")
         check_every(self.every)
+        check_file("--json", self.json)
         recordings = read_recordings(list(self.data))
         grid = TimeGrid()
         if self.weights:
-            entrant, grid = judge.weights_entrant(self.weights, [], self.protocol)
+            entrant, grid = judge.weights_entrant(self.weights, self.protocol)
         elif self.baseline:
             entrant = judge.baseline_entrant(self.baseline, grid)
         else:
@@ -56,14 +57,12 @@ class Evaluate:
         scenes = judge.scenes_of(recordings, self.protocol, grid, self.every)
         console = terminal()
         with Progress(console=console) as progress:
-            task = progress.add_task("scoring", total=sum(map(len, scenes.values())))
-            figures = judge.evaluate(
-                scenes,
-                entrant,
-                grid,
-                self.protocol,
-                lambda s, n: lambda done: progress.update(task, advance=done),
-            )
+            task = progress.add_task("scoring", total=None)
+
+            def show(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            figures = judge.evaluate(scenes, entrant, grid, self.protocol, show)
         figures["notes"] += skip_notes(recordings)
         print_figures(console, figures)
         if self.json:
@@ -71,7 +70,6 @@ class Evaluate:
         return 0
 
 
-ERRORS = {"best of K": "min", "joint": "joint_min", "most likely": "top1"}  # column -> prefix of ade, fde
 RATES = {"NLL": "nll", "in 50 %": "cover50", "in 90 %": "cover90", "overlap": "overlap"}
 
 
@@ -79,15 +77,21 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     """The table of an evaluation: scenes, average, spread over seeds, constant velocity."""
     from rich.table import Table
 
+    joint = figures["joint_modes"]
+    errors_of = {  # column -> prefix of ade, fde
+        f"best of {figures['candidates']}": "min",
+        "joint" if joint is None else f"joint of {joint}": "joint_min",
+        "most likely": "top1",
+    }
     title = f"{figures['forecaster']} ({figures['protocol']}); ADE/FDE in metres"
-    table = Table("", *ERRORS, *RATES, "windows", "agents", title=title)
+    table = Table("", *errors_of, *RATES, "windows", "agents", title=title)
 
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
     def row(name: str, summary: dict[str, Any]) -> None:
         errors = [
-            f"{number(summary.get(f'{p}_ade'))}/{number(summary.get(f'{p}_fde'))}" for p in ERRORS.values()
+            f"{number(summary.get(f'{p}_ade'))}/{number(summary.get(f'{p}_fde'))}" for p in errors_of.values()
         ]
         rates = [number(summary.get(c)) for c in RATES.values()]
         table.add_row(
@@ -107,8 +111,8 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     sure = (
         "too few windows for an interval"
         if gap["low"] is None
-        else f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f} (paired block bootstrap)"
+        else f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f} (paired, by blocks of windows)"
     )
-    console.print(f"most likely ADE minus constant velocity: {gap['mean']:+.3f} m, {sure}")
+    console.print(f"most likely ADE minus constant velocity (one mode): {gap['mean']:+.3f} m, {sure}")
     for note in figures["notes"]:
         console.print(f"note: {note}")

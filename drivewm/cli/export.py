@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from drivewm.cli.figures import terminal, write_json
+from drivewm.cli.figures import check_file, check_folder, terminal, write_json
 from drivewm.errors import InputError
 
 
@@ -35,8 +35,8 @@ class Export:
         from drivewm.export import export_onnx
 
         source = find_bundle(self.weights)
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out}: is a file; give a folder")
+        check_folder("--out", self.out)
+        check_file("--json", self.json)
         own = self.out.is_dir() and self.out.samefile(source)
         taken = not own and (self.out / "config.json").is_file()
         if taken and read_config(self.out)["hash"] != read_config(source)["hash"]:

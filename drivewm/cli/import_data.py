@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
 
@@ -41,8 +41,8 @@ class Import:
 
         if self.format not in FORMATS:
             raise InputError(f"--format {self.format}: no such format; there are {', '.join(FORMATS)}")
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out} is a file, expected a folder; name another")
+        check_folder("--out", self.out)
+        check_file("--json", self.json)
         options = ImportOptions(dataset=self.dataset, scene=self.scene, scale=self.scale, fps=self.fps)
         files = find_sources(self.source, FORMATS[self.format])
         if self.scene is not None and len(files) > 1:
@@ -52,7 +52,7 @@ class Import:
         rows = self._convert(files, options)
         _print_table(rows)
         if self.json is not None:
-            _write_json(self.json, {"files": rows, "total": _total(rows)})
+            write_json(self.json, {"files": rows, "total": _total(rows)})
         return 0
 
     def _convert(self, files: list[Path], options: Any) -> list[dict[str, Any]]:
@@ -128,10 +128,3 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         skipped = ", ".join(f"{count} {reason}" for reason, count in row["skipped"].items())
         table.add_row(row["name"], *(f"{row[key]:,}" for key in ("scenes", "agents", "rows")), skipped or "-")
     Console().print(table)
-
-
-def _write_json(file: Path, figures: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
-    draft.write_text(json.dumps(figures, indent=2) + "\n")
-    os.replace(draft, file)

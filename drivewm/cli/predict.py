@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drivewm.cli.figures import terminal, write_json
+from drivewm.cli.figures import check_file, terminal, write_json
 from drivewm.cli.skipped import skip_notes
 from drivewm.errors import InputError
 
@@ -50,6 +50,8 @@ class Predict:
         from drivewm_datasets.store import read_recordings
 
         check_every(self.every)
+        check_file("--out", self.out)
+        check_file("--json", self.json)
         bundle = load_bundle(self.weights)
         sizes = bundle.model.config
         have = sizes.joint_modes if self.head == "joint" else sizes.candidates

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from drivewm.cli.figures import write_json
+from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
 
@@ -45,8 +46,8 @@ class Train:
         from drivewm_datasets.plans import plan_runs
         from drivewm_datasets.run_all import run_all
 
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out} is a file; name a folder")
+        check_folder("--out", self.out)
+        check_file("--json", self.json)
         if self.out.exists() and any(self.out.iterdir()) and not self.resume:
             raise InputError(
                 f"{self.out} is not empty; pass --resume to go on with it, or name another --out"
@@ -56,6 +57,9 @@ class Train:
                 raise InputError(f"--{name} must be at least 1, got {value}")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate must lie between 0 and 1, got {self.learning_rate:g}")
+        if self.latent is not None and not 0 <= self.latent < math.inf:
+            raise InputError(f"--latent must be a weight of 0 or more, got {self.latent:g}")
+        self._check_seeds()
         plans = plan_runs(
             data=self.data,
             out=self.out,
@@ -72,3 +76,12 @@ class Train:
         if self.json:
             write_json(self.json, {"runs": results})
         return 0
+
+    def _check_seeds(self) -> None:
+        if not self.seeds:
+            raise InputError("--seeds must name at least one seed")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**63:
+                raise InputError(f"--seeds must lie between 0 and 2^63 - 1, got {seed}")
+            if self.seeds.count(seed) > 1:
+                raise InputError(f"--seeds names {seed} twice; name each once")

@@ -10,28 +10,38 @@ from typing import Any
 import numpy as np
 
 from drivewm.baselines import BASELINES, kinematic_forecast
-from drivewm.checkpoint import find_bundle, load_bundle
+from drivewm.checkpoint import Bundle, find_bundle, load_bundle
 from drivewm.errors import InputError
 from drivewm.forecaster import TorchForecaster
 from drivewm.timing import TimeGrid
-from drivewm_datasets.protocols import MIN_AGENTS, TEST_SCENES, Window, folds, windows
+from drivewm_datasets.protocols import MIN_AGENTS, OBSERVED, PREDICTED, TEST_SCENES, Window, folds, windows
 from drivewm_datasets.recording import Recording
 from drivewm_eval.evaluation import Forecaster, recording_windows, score_windows
 from drivewm_eval.foreign import ForecastTables, score_tables
-from drivewm_eval.paired import blocks, difference, interval, resampled_means
+from drivewm_eval.paired import Blocks, blocks, difference, drawn_means, interval, pooled_mean
 from drivewm_eval.scores import FIGURES, Summary, WindowScore, mean_of, summarize
 
-Scorer = Callable[[Sequence[Window]], list[WindowScore]]
-Announce = Callable[[str, int], Callable[[int], None]]  # (scene, windows) -> advance(count)
+Advance = Callable[[int], None]  # so many more windows are scored
+Scorer = Callable[[Sequence[Window], Advance], list[WindowScore]]
+SceneNames = frozenset[tuple[str, str]]  # (dataset, scene)
+
+FIELD_K = 20
+"""How many candidates the published figures of the protocol are the best of."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
-    """Who is scored: for each scene one scorer a seed. `seen` are scenes its training held."""
+    """Who is scored: for each scene one scorer a seed.
+
+    `seen` are the scenes its training held, `chosen_on` those that chose its checkpoint or calibrated it.
+    """
 
     name: str
     scorers: Callable[[str], list[tuple[str, Scorer]]]  # scene -> (seed, scorer)
-    seen: Callable[[str], frozenset[tuple[str, str]]] = lambda scene: frozenset()
+    candidates: int  # the best of how many is taken, an agent
+    joint_modes: int | None  # of the whole scene; None where it has none
+    seen: Callable[[str], SceneNames] = lambda scene: frozenset()
+    chosen_on: Callable[[str], SceneNames] = lambda scene: frozenset()
     notes: list[str] = field(default_factory=list)
 
 
@@ -43,6 +53,12 @@ def scenes_of(
         found = {
             f.name: [w for r in f.test for w in windows(r, MIN_AGENTS[protocol])] for f in folds(recordings)
         }
+        empty = [name for name, listed in found.items() if not listed]
+        if empty:
+            raise InputError(
+                f"protocol {protocol}: nothing to score in {', '.join(empty)}, expected a run of "
+                f"{OBSERVED + PREDICTED} frames with {MIN_AGENTS[protocol]} complete agents; give it whole"
+            )
     else:
         found = {"/".join(r.name): list(recording_windows(r, grid, every)) for r in recordings}
         found = {name: listed for name, listed in found.items() if listed}
@@ -55,28 +71,39 @@ def scenes_of(
 
 
 def _scorer(forecaster: Forecaster, grid: TimeGrid) -> Scorer:
-    return lambda listed: score_windows(listed, forecaster, grid)
+    return lambda listed, advance: score_windows(listed, forecaster, grid, advance)
 
 
 def baseline_entrant(name: str, grid: TimeGrid) -> Entrant:
     """A kinematic forecaster by name."""
     model = BASELINES[name]
     scorer = _scorer(lambda scenes: [kinematic_forecast(s, grid, model) for s in scenes], grid)
-    return Entrant(name=name, scorers=lambda scene: [("", scorer)])
+    return Entrant(name=name, scorers=lambda scene: [("", scorer)], candidates=1, joint_modes=1)
 
 
 def table_entrant(paths: Sequence[Path], grid: TimeGrid) -> Entrant:
     """Forecast tables written by anybody."""
     tables = ForecastTables(paths, grid)
-    scorer: Scorer = lambda listed: score_tables(listed, tables, grid)  # noqa: E731
-    notes = [] if "joint" in tables.by_head else ["no joint table: the joint figures are left out"]
+    scorer: Scorer = lambda listed, advance: score_tables(listed, tables, grid, advance)  # noqa: E731
+    notes = list(tables.notes)
+    if tables.joint_modes is None:
+        notes.append("no joint table: the joint figures are left out")
     if "marginal" not in tables.by_head:
         notes.append("no marginal table: the figures per agent come from the joint modes")
-    return Entrant(name=", ".join(str(p) for p in paths), scorers=lambda scene: [("", scorer)], notes=notes)
+    return Entrant(
+        name=", ".join(str(p) for p in paths),
+        scorers=lambda scene: [("", scorer)],
+        candidates=tables.candidates,
+        joint_modes=tables.joint_modes,
+        notes=notes,
+    )
 
 
 def fold_runs(weights: str, scenes: Sequence[str]) -> dict[str, list[Path]] | None:
-    """Bundle folders of a protocol run by scene, WEIGHTS/FOLD/seedN; None if it is no such run."""
+    """Bundle folders of a protocol run by scene, WEIGHTS/FOLD/seedN; None if it is no such run.
+
+    Every fold has the same seeds, in the same order: a seed's average is over models of that seed.
+    """
     root = Path(weights)
     runs = {s: sorted(p.parent for p in root.glob(f"{s}/seed*/config.json")) for s in scenes}
     if not any(runs.values()):
@@ -86,33 +113,41 @@ def fold_runs(weights: str, scenes: Sequence[str]) -> dict[str, list[Path]] | No
         raise InputError(
             f"{weights}: no finished run of {', '.join(missing)}; go on with drivewm train --resume"
         )
-    counts = {s: len(found) for s, found in runs.items()}
-    if len(set(counts.values())) > 1:
-        raise InputError(
-            f"{weights}: folds have different numbers of seeds ({counts}); go on with drivewm train --resume"
-        )
+    wanted = sorted({p.name for found in runs.values() for p in found})
+    for scene, found in runs.items():
+        lacking = sorted(set(wanted) - {p.name for p in found})
+        if lacking:
+            raise InputError(
+                f"{weights}: fold {scene} has no finished run of {', '.join(lacking)}, another fold has; "
+                "go on with drivewm train --resume or remove it there"
+            )
     return runs
 
 
-def weights_entrant(weights: str, scenes: Sequence[str], protocol: str | None) -> tuple[Entrant, TimeGrid]:
+def weights_entrant(weights: str, protocol: str | None) -> tuple[Entrant, TimeGrid]:
     """A bundle, or with a protocol a run folder that holds a model a fold (and seed)."""
     runs = fold_runs(weights, list(TEST_SCENES)) if protocol else None
     if runs is None:
         bundle = load_bundle(find_bundle(weights))
-        grid = bundle.model.config.grid
-        scorer = _scorer(TorchForecaster(bundle), grid)
-        seen = frozenset(bundle.trained_on)
-        return Entrant(name=bundle.name, scorers=lambda s: [("", scorer)], seen=lambda s: seen), grid
+        return _bundles_entrant(bundle.name, lambda scene: [("", bundle)], bundle)
     bundles = {scene: [(p.name, load_bundle(p)) for p in paths] for scene, paths in runs.items()}
-    grid = next(iter(bundles.values()))[0][1].model.config.grid
+    return _bundles_entrant(weights, bundles.__getitem__, next(iter(bundles.values()))[0][1])
 
-    def scorers(scene: str) -> list[tuple[str, Scorer]]:
-        return [(seed, _scorer(TorchForecaster(b), grid)) for seed, b in bundles[scene]]
 
-    def seen_by_fold(scene: str) -> frozenset[tuple[str, str]]:
-        return frozenset(pair for _, b in bundles[scene] for pair in b.trained_on)
-
-    return Entrant(name=weights, scorers=scorers, seen=seen_by_fold), grid
+def _bundles_entrant(
+    name: str, of: Callable[[str], list[tuple[str, Bundle]]], example: Bundle
+) -> tuple[Entrant, TimeGrid]:
+    """One bundle a seed for each scene; all have the sizes and the clock of the example."""
+    sizes = example.model.config
+    entrant = Entrant(
+        name=name,
+        scorers=lambda scene: [(seed, _scorer(TorchForecaster(b), sizes.grid)) for seed, b in of(scene)],
+        candidates=sizes.candidates,
+        joint_modes=sizes.joint_modes,
+        seen=lambda scene: frozenset(pair for _, b in of(scene) for pair in b.trained_on),
+        chosen_on=lambda scene: frozenset(pair for _, b in of(scene) for pair in b.validated_on),
+    )
+    return entrant, sizes.grid
 
 
 def evaluate(
@@ -120,69 +155,100 @@ def evaluate(
     entrant: Entrant,
     grid: TimeGrid,
     protocol: str | None,
-    announce: Announce = lambda scene, count: lambda done: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """All figures of an entrant beside constant velocity, and the paired difference of the most likely ADE.
 
-    The average over scenes is unweighted under a protocol and weighted by agents otherwise.
+    The average over scenes is unweighted under a protocol and weighted by agents otherwise. `progress`
+    hears how many of all windows are scored, each counted once a seed and once for constant velocity.
     """
-    cv = baseline_entrant("cv", grid).scorers("")[0][1]
+    straight = baseline_entrant("cv", grid)
+    scorers = {scene: [scorer for _, scorer in entrant.scorers(scene)] for scene in scenes}
+    total, done = sum(len(listed) * (len(scorers[s]) + 1) for s, listed in scenes.items()), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total)
+
     ours: dict[str, list[Summary]] = {}
     theirs: dict[str, Summary] = {}
-    gaps: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    notes = list(entrant.notes)
+    gaps: dict[str, Blocks] = {}
+    notes = [*entrant.notes, *_notes_on_modes(entrant, protocol)]
     for scene, listed in scenes.items():
-        advance = announce(scene, len(listed))
-        seen = {w.recording.name for w in listed} & entrant.seen(scene)
-        if seen:
-            notes.append(f"{scene}: in the training data of {entrant.name}")
-        scores = [scorer(listed) for _, scorer in entrant.scorers(scene)]
+        notes += _notes_on_scene(scene, {w.recording.name for w in listed}, entrant)
+        scores = [scorer(listed, advance) for scorer in scorers[scene]]
         ours[scene] = [summarize(s) for s in scores]
-        straight = cv(listed)
-        theirs[scene] = summarize(straight)
-        parts = [difference(s, straight, "top1_ade") for s in scores]
+        cv = straight.scorers(scene)[0][1](listed, advance)
+        theirs[scene] = summarize(cv)
+        parts = [difference(s, cv, "top1_ade") for s in scores]
         gaps[scene] = blocks(np.mean([p[0] for p in parts], axis=0), parts[0][1])
-        advance(len(listed))
     by_agents = protocol is None
     seeds = max(len(s) for s in ours.values())
     averages = [mean_of([s[i] for s in ours.values()], by_agents) for i in range(seeds)]
     return {
         "protocol": protocol or "recordings",
         "forecaster": entrant.name,
+        "candidates": entrant.candidates,
+        "joint_modes": entrant.joint_modes,
         "average": _over_seeds(averages),
         "scenes": {scene: _over_seeds(listed) for scene, listed in ours.items()},
         "seeds": seeds,
         "spread": _spread(averages) if seeds > 1 else None,
-        "constant_velocity": {"average": mean_of(list(theirs.values()), by_agents), "scenes": theirs},
+        "constant_velocity": {
+            "candidates": straight.candidates,
+            "joint_modes": straight.joint_modes,
+            "average": mean_of(list(theirs.values()), by_agents),
+            "scenes": theirs,
+        },
         "top1_ade_minus_cv": _paired(gaps, by_agents),
         "notes": notes,
     }
 
 
-def _paired(gaps: dict[str, tuple[np.ndarray, np.ndarray]], by_agents: bool) -> dict[str, Any]:
+def _notes_on_modes(entrant: Entrant, protocol: str | None) -> list[str]:
+    """What keeps the figures of many modes from being compared with the published ones."""
+    if protocol is None:
+        return []
+    counts = {"candidates an agent": entrant.candidates, "joint modes": entrant.joint_modes or 0}
+    return [
+        f"{count} {what}: more than the {FIELD_K} of the protocol's published figures, not comparable"
+        for what, count in counts.items()
+        if count > FIELD_K
+    ]
+
+
+def _notes_on_scene(scene: str, names: set[tuple[str, str]], entrant: Entrant) -> list[str]:
+    """Whether the entrant has met the scene's recordings before."""
+    if names & entrant.seen(scene):
+        return [f"{scene}: in the training data of {entrant.name}"]
+    if names & entrant.chosen_on(scene):
+        return [f"{scene}: in the data that chose and calibrated {entrant.name}"]
+    return []
+
+
+def _paired(gaps: dict[str, Blocks], by_agents: bool) -> dict[str, Any]:
     """Mean difference and 95 % interval by scene and on average, from each scene's blocks.
 
-    The average over scenes resamples every scene by itself; the average over agents all blocks together.
+    The average over agents pools all blocks. That over scenes averages the scenes' draws, each as wide as
+    its own blocks make it: a scene with few blocks widens the average, one with a single block forbids it.
     """
     rng = np.random.default_rng(0)
-    means = {scene: resampled_means(*parts, rng) for scene, parts in gaps.items()}
-    exact = {scene: float(total.sum() / agents.sum()) for scene, (total, agents) in gaps.items()}
-    scenes: dict[str, dict[str, float | None]] = {}
-    for scene, (total, _) in gaps.items():
-        low, high = interval(means[scene], len(total))
-        scenes[scene] = {"mean": exact[scene], "low": low, "high": high}
+    draws = {scene: drawn_means([parts], rng) for scene, parts in gaps.items()}
+    scenes = {scene: _gap(pooled_mean([gaps[scene]]), d, len(gaps[scene][0])) for scene, d in draws.items()}
+    counts = [len(total) for total, _ in gaps.values()]
+    everything = list(gaps.values())
     if by_agents:
-        total, agents = (np.concatenate([g[i] for g in gaps.values()]) for i in (0, 1))
-        mean, draws, independent = (
-            float(total.sum() / agents.sum()),
-            resampled_means(total, agents, rng),
-            len(total),
-        )
+        average = _gap(pooled_mean(everything), drawn_means(everything, rng), sum(counts))
     else:
-        mean, draws = float(np.mean(list(exact.values()))), np.mean(list(means.values()), axis=0)
-        independent = min(len(total) for total, _ in gaps.values())
+        mean = float(np.mean([s["mean"] for s in scenes.values()]))
+        average = _gap(mean, np.mean(list(draws.values()), axis=0), min(counts))
+    return {"average": average, "scenes": scenes}
+
+
+def _gap(mean: float, draws: np.ndarray, independent: int) -> dict[str, Any]:
     low, high = interval(draws, independent)
-    return {"average": {"mean": mean, "low": low, "high": high}, "scenes": scenes}
+    return {"mean": mean, "low": low, "high": high, "blocks": independent}
 
 
 def _over_seeds(summaries: Sequence[Summary]) -> Summary:
