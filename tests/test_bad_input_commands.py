@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +306,17 @@ def test_what_the_file_system_refuses_is_one_line(
 
     monkeypatch.setattr("drivewm_datasets.store.read_recordings", refuse)
     assert_refused(evaluate(street, "--baseline", "cv"), capsys, said)
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_traceback(street: Path) -> None:
+    code = "import sys; from drivewm.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "evaluate", "--data", str(street), "--baseline", "cv"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert running.stderr.read() == ""
+    assert running.wait() == 1
 
 
 def cut_weights(bundle: Path) -> None:
