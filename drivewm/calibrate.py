@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from drivewm.training import BatchSource
 
 SPREADS = torch.linspace(0.6, 2.0, 15)
-TEMPERATURES = torch.tensor([0.6, 0.8, 1.0, 1.25, 1.6, 2.0])
+TEMPERATURES = torch.tensor([0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.6])
 
 
 @torch.no_grad()
