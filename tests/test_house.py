@@ -162,3 +162,11 @@ def test_make_clean_removes_nothing_that_was_named_on_the_command_line() -> None
 def test_no_file_knows_where_it_was_written() -> None:
     here = re.compile(rb"(?<![\w./-])" + re.escape(str(ROOT)).encode() + rb"(?![\w-])")
     assert [path for path in source_files() if here.search(path.read_bytes())] == []
+
+
+def test_the_readme_tree_names_every_module_and_no_other() -> None:
+    """A newcomer finds every file by its one line in the tree."""
+    listed = set(re.findall(r"^ +(\w+\.py) ", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
+    packages = (ROOT / "drivewm", ROOT / "datasets", ROOT / "sim", ROOT / "eval")
+    modules = {p.name for package in packages for p in package.rglob("*.py")} - {"__init__.py"}
+    assert listed - {"__init__.py"} == modules
