@@ -38,7 +38,7 @@ class Recording:
     road_map: RoadMap = field(default_factory=RoadMap.empty)
     ego_id: str | None = None
     source: Path | None = None
-    skipped: Counter[str] = field(default_factory=Counter)  # reason -> how often; jumps are left out, the rest is kept
+    skipped: Counter[str] = field(default_factory=Counter)  # reason -> how often; only jumps are left out
 
     @property
     def name(self) -> tuple[str, str]:
