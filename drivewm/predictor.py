@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -269,7 +270,7 @@ class Predictor:
 def _doubt(observation: Observation) -> str | None:
     """Why an observation cannot be used, or None."""
     place = (observation.x, observation.y, observation.z)
-    if not all(math.isfinite(value) for value in place):
+    if not all(isinstance(value, Real) and math.isfinite(value) for value in place):
         return "not finite"
     if max(map(abs, place)) > FARTHEST_M:
         return "too far"

@@ -25,6 +25,7 @@ from drivewm.model import WorldModel
 from drivewm.objective import ObjectiveConfig, objective
 
 ANCHOR_BATCHES = 12
+SAVE_EVERY = 100  # steps between checkpoints, so that a killed run loses less than a minute
 RANK_SAMPLES = 4096  # latents, spread over all validation scenes, whose effective rank is reported
 
 
@@ -261,7 +262,8 @@ def fit(
 
     `fingerprint` stands for everything else that decides the outcome (data, augmentation, ...): a
     checkpoint with another one is not resumed.
-    Figures go to `run/metrics.jsonl` and to `log`; a checkpoint is written at every validation.
+    Figures go to `run/metrics.jsonl` and to `log`; a checkpoint is written every 100 steps,
+    at every validation and on Ctrl-C.
     """
     trainer = Trainer(model, config, run, device or torch.device("cpu"), fingerprint)
     run.mkdir(parents=True, exist_ok=True)
@@ -272,15 +274,21 @@ def fit(
         set_anchors(trainer.model, source, config.seed)
         trainer.start_averages()
     began, spent = time.process_time(), trainer.cpu_s
-    while trainer.step < config.steps:
-        figures = trainer.advance(source.batch_at(trainer.step, config.seed))
-        if trainer.step % config.validate_every == 0 or trainer.step == config.steps:
-            figures |= {f"val/{k}": v for k, v in trainer.judge(validation).items()}
+    try:
+        while trainer.step < config.steps:
+            figures = trainer.advance(source.batch_at(trainer.step, config.seed))
             trainer.cpu_s = spent + time.process_time() - began
-            with (run / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps({"step": trainer.step, "cpu_s": trainer.cpu_s, **figures}) + "\n")
-            trainer.save()
-        log(trainer.step, figures)
+            if trainer.step % config.validate_every == 0 or trainer.step == config.steps:
+                figures |= {f"val/{k}": v for k, v in trainer.judge(validation).items()}
+                with (run / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps({"step": trainer.step, "cpu_s": trainer.cpu_s, **figures}) + "\n")
+                trainer.save()
+            elif trainer.step % SAVE_EVERY == 0:
+                trainer.save()
+            log(trainer.step, figures)
+    except KeyboardInterrupt:
+        trainer.save()
+        raise
     trainer.average.load_state_dict(trainer.best)
     return Fit(
         model=trainer.average.eval(),

@@ -128,7 +128,7 @@ class Scene:
 Source = Literal["model", "kinematic"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Forecast:
     """Futures of every agent of one scene, in the scene frame.
 
@@ -149,6 +149,15 @@ class Forecast:
     marginal_probability: Float[ndarray, "M A"]
     source: tuple[Source, ...]  # one an agent
     model_hash: str = ""
+
+    def __repr__(self) -> str:
+        modes, agents, steps = self.position.shape[:3]
+        kinematic = self.source.count("kinematic")
+        return (
+            f"Forecast(t_s={self.t_s:g}, {agents} agents ({kinematic} kinematic), {modes} joint modes, "
+            f"{self.marginal_position.shape[0]} candidates an agent, {steps} steps to "
+            f"{self.horizon[-1]:g} s, model {self.model_hash[:12] or 'none'})"
+        )
 
     @property
     def most_likely(self) -> Float[ndarray, "A F 2"]:

@@ -162,6 +162,22 @@ def test_resuming_ends_where_an_undisturbed_run_ends(data: Path, tmp_path: Path)
         assert torch.equal(a, b), name
 
 
+def test_ctrl_c_leaves_a_checkpoint_of_the_last_step(data: Path, tmp_path: Path) -> None:
+    """Interrupting between two validations once lost every step since the last of them."""
+    loader = make_loader(data)
+
+    def interrupt(step: int, figures: dict[str, float]) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    config = TrainConfig(steps=8, validate_every=8)
+    with pytest.raises(KeyboardInterrupt):
+        fit(WorldModel(TINY), loader, loader, config, tmp_path / "run", log=interrupt)
+    trainer = Trainer(WorldModel(TINY), config, tmp_path / "run", torch.device("cpu"))
+    trainer.resume()
+    assert trainer.step == 3
+
+
 def test_a_checkpoint_of_other_settings_is_not_resumed(data: Path, tmp_path: Path) -> None:
     loader = make_loader(data)
     first = TrainConfig(steps=2, validate_every=1)
@@ -275,3 +291,6 @@ def test_the_command_trains_and_refuses_a_used_folder(
     assert main(arguments) == 2
     assert "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
+    capsys.readouterr()
+    assert main([*arguments[:-1], "4", "--resume"]) == 2  # finished, but with other settings
+    assert "other settings" in capsys.readouterr().err

@@ -128,3 +128,14 @@ def test_a_forecast_names_its_fault(
 def test_an_empty_map_has_no_polylines_and_a_scene_may_do_without_one() -> None:
     assert RoadMap.empty().points.shape == (0, 2, 2)
     assert make_scene(agents=1).road_map.kind.size == 0
+
+
+def test_a_forecast_prints_as_one_line() -> None:
+    from drivewm.baselines import kinematic_forecast
+    from drivewm.timing import TimeGrid
+
+    forecast = kinematic_forecast(make_scene(agents=3), TimeGrid())
+    assert repr(forecast) == (
+        "Forecast(t_s=0, 3 agents (3 kinematic), 1 joint modes, 1 candidates an agent, "
+        "12 steps to 4.8 s, model none)"
+    )

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from drivewm.errors import InputError
 from drivewm.training import Log
-from drivewm_datasets.fitting import run_training
+from drivewm_datasets.fitting import RESULT, run_training
 from drivewm_datasets.plans import RunPlan
 
 REPORT_EVERY = 10  # steps between two reports to the progress bar
@@ -42,28 +42,28 @@ def _tensorboard(plan: RunPlan) -> Any:
 
 
 def train_one(plan: RunPlan, device: str, resume: bool, report: Log) -> dict[str, Any]:
-    """Trains one run and gives back its result. A finished run is not trained again on resume."""
-    result = plan.run / "result.json"
-    if not (resume and result.exists()):
-        training, validation = plan.recordings()
-        writer: Any = None
+    """Trains one run and gives back its result. A finished run of the same recipe is left as it is."""
+    training, validation = plan.recordings()
+    writer: Any = None
 
-        def log(step: int, figures: dict[str, float]) -> None:
-            nonlocal writer
-            if step % REPORT_EVERY == 0 or "val/choice" in figures:
-                report(step, figures)
-                # Made at the first report: a run that is refused leaves no folder.
-                writer = writer or _tensorboard(plan)
-                if writer is not None:
-                    for name, value in figures.items():
-                        writer.add_scalar(name if "/" in name else f"train/{name}", value, step)
+    def log(step: int, figures: dict[str, float]) -> None:
+        nonlocal writer
+        if step % REPORT_EVERY == 0 or "val/choice" in figures:
+            report(step, figures)
+            # Made at the first report: a run that is refused leaves no folder.
+            writer = writer or _tensorboard(plan)
+            if writer is not None:
+                for name, value in figures.items():
+                    writer.add_scalar(name if "/" in name else f"train/{name}", value, step)
 
-        run_training(
-            training, validation, plan.config, plan.run, device=torch.device(device), resume=resume, log=log
-        )
-        if writer is not None:
-            writer.close()
-    return {"run": str(plan.run), "label": plan.label, **json.loads(result.read_text())}
+    run_training(
+        training, validation, plan.config, plan.run, device=torch.device(device), resume=resume, log=log
+    )
+    if writer is not None:
+        writer.close()
+    result = json.loads((plan.run / RESULT).read_text())
+    report(plan.config.train.steps, {f"val/{name}": value for name, value in result["validation"].items()})
+    return {"run": str(plan.run), "label": plan.label, **result}
 
 
 def _in_process(plan: RunPlan, device: str, resume: bool, messages: Any) -> None:

@@ -14,6 +14,7 @@ from drivewm.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+MAX_NAME = 40  # characters of a scene's name that are always shown
 MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
 
 
@@ -85,6 +86,8 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     }
     title = f"{figures['forecaster']} ({figures['protocol']}); ADE/FDE in metres"
     table = Table("", *errors_of, *RATES, "windows", "agents", title=title)
+    table.columns[0].no_wrap = True
+    table.columns[0].min_width = min(max(map(len, (*figures["scenes"], "constant velocity"))), MAX_NAME)
 
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"

@@ -13,7 +13,7 @@ from drivewm.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-LOG_WIDTH = 120
+LOG_WIDTH = 140
 
 
 def check_file(option: str, path: Path | None) -> None:
