@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +53,7 @@ def test_twenty_five_frames_hold_six_windows(tmp_path: Path) -> None:
 def test_an_agent_that_misses_one_of_twenty_frames_is_not_scored(tmp_path: Path) -> None:
     walkers = recording(tmp_path, hz=2.5, seconds=7.6, agents=2)
     gone = (walkers.agent == 1) & (walkers.frame == 10)
-    holed = replace(
-        walkers,
-        agent=walkers.agent[~gone],
-        frame=walkers.frame[~gone],
-        t_s=walkers.t_s[~gone],
-        xy=walkers.xy[~gone],
-        z=walkers.z[~gone],
-    )
+    holed = walkers.where(~gone)
     assert [w.agents.tolist() for w in windows(holed, 1)] == [[0]]
     assert list(windows(holed, 2)) == []
 

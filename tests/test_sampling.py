@@ -41,14 +41,7 @@ def test_a_hole_longer_than_0_65_s_is_not_interpolated(tmp_path: Path) -> None:
     """Frames at 2.0 and 3.0 s only: nothing in between is known, and nothing is invented."""
     walkers = recording(tmp_path, hz=2.5, agents=1)
     keep = (walkers.t_s <= 2.0) | (walkers.t_s >= 3.2 - 1e-9)
-    holed = replace(
-        walkers,
-        agent=walkers.agent[keep],
-        frame=walkers.frame[keep],
-        t_s=walkers.t_s[keep],
-        xy=walkers.xy[keep],
-        z=walkers.z[keep],
-    )
+    holed = walkers.where(keep)
     times = np.array([1.8, 2.0, 2.4, 2.8, 3.2])
     _, valid = sample_agent(holed, 0, times, np.full(5, 0.65), until=np.inf)
     assert valid.tolist() == [True, True, False, False, True]

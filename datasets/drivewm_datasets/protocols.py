@@ -64,15 +64,7 @@ class Fold:
 
 def cut(recording: Recording, first: int, last: int) -> Recording:
     """The part of a recording with first <= frame < last."""
-    keep = (recording.frame >= first) & (recording.frame < last)
-    return replace(
-        recording,
-        agent=recording.agent[keep],
-        frame=recording.frame[keep],
-        t_s=recording.t_s[keep],
-        xy=recording.xy[keep],
-        z=recording.z[keep],
-    )
+    return recording.where((recording.frame >= first) & (recording.frame < last))
 
 
 def _by_scene(recordings: Sequence[Recording]) -> dict[str, Recording]:

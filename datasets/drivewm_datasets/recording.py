@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from drivewm.types import RoadMap
@@ -59,6 +59,17 @@ class Recording:
         """The time of each of `frames`."""
         _, first = np.unique(self.frame, return_index=True)
         return self.t_s[first]
+
+    def where(self, keep: Bool[ndarray, "N"]) -> Recording:
+        """The same recording with these rows alone; agents keep their indices."""
+        return replace(
+            self,
+            agent=self.agent[keep],
+            frame=self.frame[keep],
+            t_s=self.t_s[keep],
+            xy=self.xy[keep],
+            z=self.z[keep],
+        )
 
     def rows_of(self, agent: int) -> slice:
         return slice(int(self.starts[agent]), int(self.starts[agent + 1]))
