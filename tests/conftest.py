@@ -24,10 +24,15 @@ from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from drivewm.timing import TimeGrid  # noqa: E402
 from drivewm.tracks import tracks_from_positions  # noqa: E402
 from drivewm.types import DEFAULT_SIZE, Kind, LineKind, Provenance, RoadMap, Scene, Tracks  # noqa: E402
+
+# The same examples everywhere and always; the first call of a kernel compiles it, which no deadline allows.
+settings.register_profile("drivewm", deadline=None, derandomize=True)
+settings.load_profile("drivewm")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

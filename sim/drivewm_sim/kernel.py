@@ -1,4 +1,4 @@
-"""`kernel`: numba compilation, cached on disk for as long as no file of this package has changed.
+"""`kernel`: numba compilation, cached on disk until a file changes that the function can call into.
 
 Numba's own cache looks at the file of the outermost function only: after a change in a file that it calls
 into, it would go on running the old code.
@@ -6,7 +6,9 @@ into, it would go on running the old code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,24 +16,57 @@ from typing import Any
 from numba import njit
 from numba.core.caching import FunctionCache
 
+_PACKAGE = __name__.rpartition(".")[0]
+_ROOT = Path(__file__).parent
 
-def _sources() -> str:
+
+def _file_of(module: str) -> Path | None:
+    """The source file of one of this package's modules; None for a name that is no module."""
+    path = _ROOT.joinpath(*module.split(".")[1:])
+    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """This package's modules that a module imports by `import` or `from ... import`."""
+    file = _file_of(module)
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if file else ():
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(n for n in names if n.split(".")[0] == _PACKAGE and _file_of(n))
+
+
+def _reachable(module: str) -> Iterator[str]:
+    """The module and everything that it imports, directly or not."""
+    waiting, seen = [module], {module}
+    while waiting:
+        yield (current := waiting.pop())
+        fresh = _imports(current) - seen
+        seen |= fresh
+        waiting.extend(fresh)
+
+
+@cache
+def _digest(module: str) -> str:
     digest = sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
+    for name in sorted(_reachable(module)):
+        file = _file_of(name)
+        digest.update(file.read_bytes() if file else b"")
     return digest.hexdigest()
-
-
-_SOURCES = _sources()
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _SOURCES)
+        return (*super()._index_key(sig, codegen), _digest(self._module))
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """The function compiled without fast-math and threads, so that the same input gives the same bits."""
     compiled = njit(function)
-    compiled._cache = _Cache(function)
+    cache = _Cache(function)
+    cache._module = function.__module__
+    compiled._cache = cache
     return compiled

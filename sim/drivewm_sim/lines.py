@@ -21,24 +21,26 @@ class Lines(NamedTuple):
     step: Float[ndarray, "K"]
     x: Float[ndarray, "M"]
     y: Float[ndarray, "M"]
+    z: Float[ndarray, "M"]
     yaw: Float[ndarray, "M"]  # continuous along a line: interpolates without wrapping
 
 
-def make_lines(polylines: list[Float[ndarray, "n 2"]], spacing: float = 1.0) -> Lines:
-    """Polylines resampled evenly, about `spacing` metres apart."""
+def make_lines(polylines: list[Float[ndarray, "n d"]], spacing: float = 1.0) -> Lines:
+    """Polylines of x, y (and z, else zero) resampled evenly, about `spacing` metres apart along x, y."""
     start, step, parts = [0], [], []
     for points in polylines:
-        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points[:, :2], axis=0).T))])
         count = max(round(along[-1] / spacing), 1)
         s = np.linspace(0.0, along[-1], count + 1)
         xy = np.stack([np.interp(s, along, points[:, 0]), np.interp(s, along, points[:, 1])], -1)
+        z = np.interp(s, along, points[:, 2]) if points.shape[1] > 2 else np.zeros(count + 1)
         tangent = np.gradient(xy, axis=0, edge_order=2 if count > 1 else 1)
-        parts.append(np.column_stack([xy, np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))]))
+        parts.append(np.column_stack([xy, z, np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))]))
         start.append(start[-1] + count + 1)
         step.append(along[-1] / count)
-    table = np.concatenate(parts) if parts else np.zeros((0, 3))
-    x, y, yaw = np.ascontiguousarray(table.T)
-    return Lines(np.array(start, np.int64), np.array(step, np.float64), x, y, yaw)
+    table = np.concatenate(parts) if parts else np.zeros((0, 4))
+    x, y, z, yaw = np.ascontiguousarray(table.T)
+    return Lines(np.array(start, np.int64), np.array(step, np.float64), x, y, z, yaw)
 
 
 @kernel
@@ -59,6 +61,16 @@ def line_point(lines: Lines, k: int, s: float, d: float) -> tuple[float, float, 
     x = lines.x[i] + w * (lines.x[i + 1] - lines.x[i]) - d * math.sin(yaw)
     y = lines.y[i] + w * (lines.y[i + 1] - lines.y[i]) + d * math.cos(yaw)
     return x, y, yaw
+
+
+@kernel
+def line_height(lines: Lines, k: int, s: float) -> float:
+    """z at s along line k; level beyond the ends."""
+    last = lines.start[k + 1] - lines.start[k] - 1
+    u = min(max(s / lines.step[k], 0.0), float(last))
+    cell = min(math.floor(u), last - 1)
+    i = lines.start[k] + cell
+    return lines.z[i] + (u - cell) * (lines.z[i + 1] - lines.z[i])
 
 
 @kernel

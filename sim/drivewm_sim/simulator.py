@@ -27,6 +27,11 @@ class Intent(IntEnum):
     CROSSING = 6
     PAUSING = 7  # stands still on the way
     TURNING_BACK = 8  # returns to the kerb
+    HESITATING = 9  # has set off, stops short for a vehicle
+    RUNNING = 10  # over the road
+    STANDING = 11  # at rest on the sidewalk
+    QUEUING = 12  # a driver who stands at a signal, a junction or behind others
+    CHANGING_LANE = 13
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Maps: OpenDRIVE in, lanes and walkable strips out."""
