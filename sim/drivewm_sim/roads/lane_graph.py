@@ -50,9 +50,7 @@ class LaneGraph(NamedTuple):
     conflict_out: Float[ndarray, "b"]
     conflict_other_in: Float[ndarray, "b"]  # ... and the same stretch on the other lane
     conflict_other_out: Float[ndarray, "b"]
-    conflict_priority: Int[
-        ndarray, "b"
-    ]  # +1 this lane goes first, -1 it gives way, 0 first come
+    conflict_priority: Int[ndarray, "b"]  # +1 this lane goes first, -1 it gives way, 0 first come
     # Where people cross this lane: rows of `WalkGraph` edges.
     crossing_start: Int[ndarray, "L+1"]
     crossing: Int[ndarray, "c"]  # the edge

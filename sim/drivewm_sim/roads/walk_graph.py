@@ -36,9 +36,7 @@ class WalkGraph(NamedTuple):
     kind: Int[ndarray, "E"]  # EdgeKind
     tail: Int[ndarray, "E"]
     head: Int[ndarray, "E"]
-    kerb_in: Float[
-        ndarray, "E"
-    ]  # metres along a crossing where the carriageway begins (else 0) ...
+    kerb_in: Float[ndarray, "E"]  # metres along a crossing where the carriageway begins (else 0) ...
     kerb_out: Float[ndarray, "E"]  # ... and ends (0 elsewhere)
     signal: Int[ndarray, "E"]  # row in Signals for people; -1: none
     node_x: Float[ndarray, "N"]
