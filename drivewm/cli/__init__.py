@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("drivewm.cli.train", "Train", "Train a world model on tracks tables or episodes."),
     "predict": ("drivewm.cli.predict", "Predict", "Forecast every agent of recordings into a table."),
     "evaluate": ("drivewm.cli.evaluate", "Evaluate", "Score a model, a baseline or a forecast table."),
+    "street": ("drivewm.cli.street", "Street", "Measure what people and vehicles do, beside targets."),
     "export": ("drivewm.cli.export", "Export", "Write a bundle's static graph for a runtime."),
 }
 

@@ -115,7 +115,7 @@ def write_animation(
     kinds = sorted({int(kind) for frame in frames for kind in frame.tracks.kind[frame.present]})
     full = (width * SMOOTH, width * 9 // 16 * SMOOTH)
     street = Image.new("RGB", full, GROUND)
-    _draw_map(Canvas(street, view), road_map)
+    draw_map(Canvas(street, view), road_map)
     images = []
     for frame in frames:
         image = street.copy()
@@ -127,10 +127,10 @@ def write_animation(
         _draw_caption(canvas, frame, full, kinds)
         images.append(image.reduce(SMOOTH))
         advance(1)
-    _write_gif(path, images, fps)
+    write_gif(path, images, fps)
 
 
-def _draw_map(canvas: Canvas, road_map: RoadMap) -> None:
+def draw_map(canvas: Canvas, road_map: RoadMap) -> None:
     for line in polylines(road_map, LineKind.SIDEWALK):
         if is_closed(line):
             canvas.area(line, SIDEWALK)
@@ -218,7 +218,7 @@ def _draw_caption(canvas: Canvas, frame: ReportFrame, full: tuple[int, int], kin
         x += 13 * SMOOTH + canvas.pen.textlength(text, font=font) + 18 * SMOOTH
 
 
-def _write_gif(path: Path, images: Sequence[Image.Image], fps: float) -> None:
+def write_gif(path: Path, images: Sequence[Image.Image], fps: float) -> None:
     """One palette for all images: then what does not move is the same in each and costs nothing."""
     from PIL import Image
 

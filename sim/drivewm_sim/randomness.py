@@ -14,6 +14,9 @@ from drivewm_sim.kernel import kernel
 
 # What a number is for: draws of different purposes are independent.
 TRAITS, YIELD, PERCEIVE, ARRIVAL, TRIP, GAIT, HALT, TURN_BACK, EGO, EPISODE = range(10)
+LIDAR, TRACK, TRACK_BLIND, TRACK_SWAP = range(10, 14)
+ROUTE, ATTEND = range(14, 16)
+TASTE, KERB, STALL = range(16, 19)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _A = np.uint64(0xBF58476D1CE4E5B9)

@@ -1,0 +1,1 @@
+"""The statistics of a street, real or simulated: what its people and vehicles do, in figures."""

@@ -1,0 +1,1 @@
+"""What a car on this street would measure: lidar, visibility, tracks."""
