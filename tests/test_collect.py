@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from drivewm.cli import main
-from drivewm_datasets.episode import read_episode, verify_episode
+from drivewm_datasets.episode import read_about, read_branches, read_episode, verify_episode
+from drivewm_sim.manifest import Manifest, ManifestWriter, read_manifest
 
 SMALL = ["--seconds", "0.5", "--seed", "7"]
 
@@ -32,15 +34,20 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_ray_workers_give_the_hashes_of_one(collected: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
-    assert collect(tmp_path / "two", "--episodes", "3", "--workers", "2") == 0
+    assert collect(tmp_path / "two", "--episodes", "3", "--workers", "2", "--engine", "ray") == 0
     assert hashes(tmp_path / "two") == hashes(collected)
 
 
-def test_two_plain_processes_give_the_hashes_of_one(
+def test_without_ray_auto_takes_plain_processes(
     collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drivewm_sim.fleet.ray_installed", lambda: False)
     assert collect(tmp_path / "two", "--episodes", "3", "--workers", "2") == 0
+    assert hashes(tmp_path / "two") == hashes(collected)
+
+
+def test_two_plain_processes_give_the_hashes_of_one(collected: Path, tmp_path: Path) -> None:
+    assert collect(tmp_path / "two", "--episodes", "3", "--workers", "2", "--engine", "processes") == 0
     assert hashes(tmp_path / "two") == hashes(collected)
 
 
@@ -84,6 +91,8 @@ def test_resume_keeps_whole_episodes_and_makes_damaged_and_missing_ones_again(
     damaged = out / "seed7_000001" / "truth.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-100])
     (out / ".seed7_000002.1.draft").mkdir()  # what a killed run leaves
+    (out / ".seed7_000001.1.old").mkdir()
+    (out / ".manifest.json.1").write_text("{")
     assert collect(out, "--episodes", "3", "--resume") == 0
     assert hashes(out) == hashes(collected)
     assert verify_episode(out / "seed7_000001") == hashes(collected)["seed7_000001"]
@@ -96,6 +105,37 @@ def test_the_figures_add_up(tmp_path: Path) -> None:
     assert collect(tmp_path / "out", "--episodes", "2", "--policy", "mixed", "--json", str(figures)) == 0
     got = json.loads(figures.read_text())
     assert (got["episodes"], got["frames"], got["seconds_simulated"]) == (2, 10, 1.0)
+    assert set(got["cpu_ms_per_frame"]) == {"simulate", "branch", "tables", "write"}
+
+
+def test_mixed_takes_every_driver_in_turn(tmp_path: Path) -> None:
+    assert collect(tmp_path / "out", "--episodes", "4", "--policy", "mixed", "--predictor", "nano") == 0
+    about = [read_about(tmp_path / "out" / name)["provenance"] for name in hashes(tmp_path / "out")]
+    assert [a["policy"] for a in about] == ["rule", "random", "held", "planner"]
+    assert ["predictor" in a for a in about] == [False, False, False, True]
+
+
+def test_branches_are_counted_and_verified(tmp_path: Path) -> None:
+    options = ("--seconds", "3", "--branches", "2", "--branch-seconds", "0.8", "--verify")
+    figures = tmp_path / "figures.json"
+    assert collect(tmp_path / "out", "--episodes", "1", *options, "--json", str(figures)) == 0
+    assert json.loads(figures.read_text())["branches"] == 10
+    branches = read_branches(tmp_path / "out" / "seed7_000000")
+    assert branches is not None
+    assert np.bincount(branches.frames["branch"]).tolist() == [8] * 10
+
+
+def test_a_large_collection_writes_its_manifest_rarely_and_whole_in_the_end(
+    collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (episode, *_) = read_manifest(collected).episodes.values()
+    writer = ManifestWriter(Manifest({}), tmp_path)
+    writer.flush()
+    for index in range(300):
+        writer.add(replace(episode, name=f"e{index}"))
+    assert len(read_manifest(tmp_path).episodes) < 300
+    writer.flush()
+    assert len(read_manifest(tmp_path).episodes) == 300
 
 
 @pytest.mark.parametrize(
@@ -106,8 +146,17 @@ def test_the_figures_add_up(tmp_path: Path) -> None:
         (["--episodes", "1", "--workers", "0"], "--workers must be at least 1"),
         (["--episodes", "1", "--seconds", "-3"], "--seconds must lie between"),
         (["--episodes", "1", "--seed", "-1"], "--seed must lie between"),
-        (["--episodes", "1", "--town", "atlantis"], "there are crossing"),
-        (["--episodes", "1", "--scenario", "storm"], "there are street, quiet, busy"),
+        (["--episodes", "1", "--town", "atlantis"], "--town 'atlantis' is unknown; there are"),
+        (["--episodes", "1", "--scenario", "storm"], "--scenario 'storm' is unknown; there are street"),
+        (["--episodes", "1", "--branches", "-1"], "--branches must not be negative"),
+        (["--episodes", "1", "--branches", "2"], "--branch-seconds 4.8 is longer than an episode of 0.5 s"),
+        (["--episodes", "1", "--branch-seconds", "nan"], "--branch-seconds must lie between"),
+        (["--episodes", "1", "--time-limit", "0"], "--time-limit must be positive"),
+        (["--episodes", "1", "--engine", "processes", "--address", "auto"], "--address is for Ray"),
+        (["--episodes", "1", "--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
+        (["--episodes", "1", "--address", "moon"], "--address moon: expected host:port"),
+        (["--episodes", "1", "--predictor", "nano"], "--predictor is what --policy planner asks"),
+        (["--episodes", "1", "--policy", "planner", "--predictor", "oracle"], "no bundle at oracle"),
     ],
 )
 def test_bad_arguments_end_in_one_line_and_write_nothing(

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from drivewm.errors import InputError
 from drivewm.types import LineKind, RoadMap
 from drivewm_datasets.columns import hash_columns, read_columns, write_columns
-from drivewm_datasets.episode import Episode, read_episode, read_road_map, verify_episode, write_episode
+from drivewm_datasets.episode import (
+    Branches,
+    Episode,
+    parent_hash,
+    read_branches,
+    read_episode,
+    read_road_map,
+    verify_episode,
+    write_episode,
+)
 from drivewm_datasets.store import read_recordings
 
 
@@ -89,6 +98,84 @@ def test_the_road_map_is_read_back_without_its_padding(tmp_path: Path) -> None:
     assert read.kind.tolist() == [LineKind.LANE_CENTER, LineKind.CROSSWALK]
     assert read.elevation is not None
     assert read.elevation[read.valid].tolist() == [2.5] * 5
+
+
+def branched_episode() -> Episode:
+    """Two branches from frame 10, in each of which one agent goes on for three frames."""
+    rows = {
+        "branch": np.repeat([0, 1], 3),
+        "moment_frame": np.full(6, 10),
+        "plan": np.repeat(["keep", "brake"], 3),
+    }
+    after, commands = np.tile([11, 12, 13], 2), np.tile([10, 11, 12], 2)
+    tracks = {
+        **rows,
+        "frame": after,
+        "t_s": 0.1 * after,
+        "agent_id": np.full(6, "a2"),
+        "agent_type": np.full(6, "ego_vehicle"),
+        "x_m": 0.3 * after,
+        "y_m": np.zeros(6),
+    }
+    frames = {**rows, "frame": commands, "t_s": 0.1 * commands, "ego_acceleration_mps2": np.zeros(6)}
+    return replace(make_episode(), branches=Branches(tracks=tracks, frames=frames))
+
+
+def test_branches_are_read_back_and_hashed_and_leave_the_parents_tables_alone(tmp_path: Path) -> None:
+    plain = write_episode(tmp_path / "plain", make_episode())
+    digest = write_episode(tmp_path / "e", branched_episode())
+    assert verify_episode(tmp_path / "e") == digest != plain
+    assert parent_hash(tmp_path / "e") == plain
+    wrote, read = branched_episode().branches, read_branches(tmp_path / "e")
+    assert wrote is not None
+    assert read is not None
+    assert read.count == 2
+    for table in ("tracks", "frames"):
+        for name, values in getattr(wrote, table).items():
+            np.testing.assert_array_equal(getattr(read, table)[name], values)
+    assert read_branches(tmp_path / "plain") is None
+    (recording,) = read_recordings(tmp_path / "e")  # branches are no rows of the recording
+    assert len(recording.xy) == 75
+
+
+def test_a_row_group_of_branches_is_a_branch(tmp_path: Path) -> None:
+    write_episode(tmp_path / "e", branched_episode())
+    metadata = pq.ParquetFile(tmp_path / "e" / "branches.parquet").metadata
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values", "said"),
+    [
+        ("tracks", "frame", np.tile([10, 11, 12], 2), "row 0 lies before the branch departs"),
+        ("tracks", "branch", np.repeat([1, 0], 3), "rows must be in order of branch"),
+        ("frames", "t_s", np.tile([1.2, 1.1, 1.0], 2), "rows must be in order of branch and time"),
+        ("frames", "plan", None, "branch_frames lacks the columns plan"),
+    ],
+)
+def test_branches_that_break_the_contract_are_the_writers_error(
+    tmp_path: Path, table: str, column: str, values: np.ndarray | None, said: str
+) -> None:
+    episode = branched_episode()
+    assert episode.branches is not None
+    columns = {k: v for k, v in getattr(episode.branches, table).items() if k != column}
+    changed = columns if values is None else columns | {column: values}
+    with pytest.raises(ValueError, match=said):
+        write_episode(
+            tmp_path / "e", replace(episode, branches=replace(episode.branches, **{table: changed}))
+        )
+
+
+def test_damaged_branches_are_named(tmp_path: Path) -> None:
+    write_episode(tmp_path / "e", branched_episode())
+    columns = read_columns(tmp_path / "e" / "branches.parquet")
+    columns["plan"][0] = "fly"
+    write_columns(tmp_path / "e" / "branches.parquet", columns)
+    with pytest.raises(InputError, match=r"e: branches\.parquet has content hash"):
+        verify_episode(tmp_path / "e")
+    (tmp_path / "e" / "branch_frames.parquet").unlink()
+    with pytest.raises(InputError, match=r"e: (branches|branch_frames)\.parquet"):
+        read_branches(tmp_path / "e")
 
 
 def test_an_empty_map_and_an_empty_perceived_table_are_an_episode(tmp_path: Path) -> None:

@@ -74,8 +74,12 @@ def _values(field: pa.Field, array: Any) -> ndarray:
 def write_columns(file: Path, columns: Columns, cuts: Int[ndarray, "G"] | None = None) -> None:
     """Writes Parquet (zstd); a new row group starts at each row of `cuts` (ascending, row 0 not named)."""
     table = to_arrow(columns)
+    # Numbers hardly repeat within a row group: dictionaries of them cost a third of the time to write.
+    text = [name for name, values in columns.items() if is_text(values)]
     edges = [0, *([] if cuts is None else cuts.tolist()), table.num_rows]
-    with pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(
+        file, table.schema, compression="zstd", use_dictionary=text, write_page_checksum=True
+    ) as writer:
         for start, stop in pairwise(edges):
             writer.write_table(table.slice(start, stop - start), row_group_size=max(stop - start, 1))
 

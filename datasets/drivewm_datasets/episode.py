@@ -36,6 +36,28 @@ VOLATILE = ("created_at", "host", "wall_time_s", "worker")
 
 _NAMED = ("dataset", "scene")
 _TABLES = ("truth", "perceived", "frames", "map")
+_BRANCH_TABLES = ("branches", "branch_frames")
+_BRANCH_KEYS = ("branch", "moment_frame", "plan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branches:
+    """Counterfactuals of an episode, as deltas against it: until its moment a branch is the episode itself.
+
+    Both tables begin with `branch` (0, 1, ...: one plan from one moment, rows in this order), `moment_frame`
+    (the frame of the episode from which the branch departs; its branches form a group) and `plan` (what the
+    ego did: keep, brake, creep, accelerate, swerve). Then follow, in `tracks` (branches.parquet), the columns
+    of the episode's truth, for the frames after the moment; in `frames` (branch_frames.parquet) those of the
+    episode's frames: the ego's place and the command that follows, from the moment to the last frame but one.
+    """
+
+    tracks: dict[str, ndarray]
+    frames: dict[str, ndarray]
+
+    @property
+    def count(self) -> int:
+        branch = self.frames["branch"]
+        return int(branch[-1]) + 1 if len(branch) else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +77,7 @@ class Episode:
     road_map: RoadMap
     ego_id: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)  # seed, versions, scenario: plain JSON values
+    branches: Branches | None = None  # in provenance["branches"]: the moments and plans
 
 
 def write_episode(folder: Path, episode: Episode) -> str:
@@ -106,7 +129,22 @@ def read_episode(folder: Path) -> Episode:
         road_map=_map_from_rows(folder, read_episode_table(folder, "map", about)),
         ego_id=about["ego_id"],
         provenance=about["provenance"],
+        branches=_branches_of(folder, about),
     )
+
+
+def read_branches(folder: Path) -> Branches | None:
+    """The counterfactuals of an episode folder; None where it has none."""
+    folder = Path(folder)
+    return _branches_of(folder, read_about(folder))
+
+
+def parent_hash(folder: Path) -> str:
+    """The content hash that the episode would have without its branches."""
+    about = read_about(Path(folder))
+    provenance = {key: value for key, value in about["provenance"].items() if key != "branches"}
+    tables = {name: table for name, table in about["tables"].items() if name not in _BRANCH_TABLES}
+    return _content_hash({**about, "provenance": provenance, "tables": tables})
 
 
 def verify_episode(folder: Path) -> str:
@@ -143,7 +181,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def read_episode_table(folder: Path, name: str, about: dict[str, Any]) -> dict[str, ndarray]:
-    """One of the tables truth, perceived, frames, map, checked against its hash in episode.json.
+    """One of the tables that episode.json lists, such as truth, checked against its hash there.
 
     The columns `dataset` and `scene`, which every row repeats, are left out.
     """
@@ -166,7 +204,7 @@ def read_road_map(folder: Path) -> RoadMap:
 
 
 def _tables_of(episode: Episode) -> dict[str, dict[str, ndarray]]:
-    """All four tables in the dtypes of the contract; ValueError where the episode breaks it."""
+    """All tables in the dtypes of the contract; ValueError where the episode breaks it."""
     tables = {
         "truth": _tracks(episode.truth, "truth"),
         "perceived": _tracks(episode.perceived, "perceived"),
@@ -182,7 +220,35 @@ def _tables_of(episode: Episode) -> dict[str, dict[str, ndarray]]:
             raise ValueError(f"{name}: dataset and scene are added on writing, leave them out")
         if np.any(np.diff(columns["t_s"]) < 0):
             raise ValueError(f"{name}: rows must be in order of time")
+    if episode.branches is not None:
+        tables |= _branch_tables(episode.branches)
     return tables
+
+
+def _branch_tables(branches: Branches) -> dict[str, dict[str, ndarray]]:
+    tables = {
+        "branches": _tracks(branches.tracks, "branches"),
+        "branch_frames": _cast(branches.frames),
+    }
+    for name, columns in tables.items():
+        length_of(columns)
+        missing = {*_BRANCH_KEYS, "frame", "t_s"} - columns.keys()
+        if missing:
+            raise ValueError(f"{name} lacks the columns {', '.join(sorted(missing))}")
+        turn, time = np.diff(columns["branch"]), np.diff(columns["t_s"])
+        if np.any(turn < 0) or np.any((turn == 0) & (time < 0)):
+            raise ValueError(f"{name}: rows must be in order of branch and time")
+        early = columns["frame"] - columns["moment_frame"] < (1 if name == "branches" else 0)
+        if np.any(early):
+            raise ValueError(f"{name}: row {int(np.argmax(early))} lies before the branch departs")
+    return tables
+
+
+def _branches_of(folder: Path, about: dict[str, Any]) -> Branches | None:
+    if not set(_BRANCH_TABLES) <= about["tables"].keys():
+        return None
+    tracks, frames = (read_episode_table(folder, name, about) for name in _BRANCH_TABLES)
+    return Branches(tracks=tracks, frames=frames)
 
 
 def _tracks(columns: Columns, name: str) -> dict[str, ndarray]:
@@ -218,7 +284,16 @@ def _write_table(file: Path, name: str, columns: Columns, episode: Episode) -> N
         return
     rows = length_of(columns)
     named = {"dataset": np.full(rows, episode.dataset), "scene": np.full(rows, episode.scene)}
-    write_columns(file, {**named, **columns}, _second_cuts(columns["t_s"]))
+    write_columns(file, {**named, **columns}, _cuts(name, columns))
+
+
+def _cuts(name: str, columns: Columns) -> Int[ndarray, "G"] | None:
+    """Where row groups begin: every second, in branches.parquet every branch."""
+    if name == "branch_frames":  # few and short rows
+        return None
+    if name == "branches":
+        return np.flatnonzero(np.diff(columns["branch"])) + 1
+    return _second_cuts(columns["t_s"])
 
 
 def _second_cuts(t_s: ndarray) -> Int[ndarray, "G"]:

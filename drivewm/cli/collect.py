@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import shutil
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,8 +20,11 @@ from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
 if TYPE_CHECKING:
-    from drivewm_sim.collect import EpisodeJob
+    from drivewm_sim.collect import EpisodeJob, EpisodeResult
+    from drivewm_sim.fleet import Fleet
     from drivewm_sim.manifest import Manifest
+
+MIXED = ("rule", "random", "held", "planner")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,12 +41,30 @@ class Collect:
     town: tuple[str, ...] = ("crossing",)
     # How busy it is, taken in turn: street, quiet, busy.
     scenario: tuple[str, ...] = ("street",)
-    # Who drives the ego: rule keeps the rules, random changes its mind, mixed takes both in turn.
-    policy: Literal["rule", "random", "mixed"] = "rule"
+    # Who drives the ego: rule keeps the rules; random changes its mind; held holds one of five plans (keep,
+    # brake, creep, accelerate, swerve) for seconds at a time; planner tries these plans against a forecast;
+    # mixed takes all four in turn.
+    policy: Literal["rule", "random", "held", "planner", "mixed"] = "rule"
+    # The bundle whose forecasts the planner asks for, a folder or a name; without one, constant velocity.
+    predictor: str | None = None
+    # Moments of each episode from which the five plans are tried, stored beside it as counterfactuals.
+    branches: int = 0
+    # Seconds that a branch lasts.
+    branch_seconds: float = 4.8
+    # At each of these moments also repeat the recording, and stop if it does not come out the same.
+    verify: bool = False
     # Longest episode in seconds; it ends earlier when the ego has driven through.
     seconds: float = 30.0
-    # Processes; with more than one, ray actors if ray is installed.
+    # Processes that make episodes at the same time.
     workers: int = 1
+    # What they are: ray actors, plain processes, or auto: ray where installed; one alone is this process.
+    engine: Literal["auto", "ray", "processes"] = "auto"
+    # A Ray cluster that runs already: host:port, or auto for the one of this machine. It must see --out by
+    # the same path. Without it Ray runs on this machine alone.
+    address: str | None = None
+    # Seconds after which an episode counts as hung: its worker is replaced and the episode begun again, three
+    # times in all. By default 600 s and 20 times the seconds simulated. One worker alone is not watched.
+    time_limit: float | None = None
     # Decides every episode, whatever the number of workers.
     seed: int = 0
     # Keep finished episodes whose hash is right, make the others.
@@ -50,7 +74,7 @@ class Collect:
 
     def run(self) -> int:
         self._check()
-        from drivewm_sim.manifest import Manifest, drop_damaged, read_manifest
+        from drivewm_sim.manifest import Manifest, clear_drafts, drop_damaged, read_manifest
 
         recipe = self._recipe()
         jobs = self._jobs()
@@ -63,11 +87,11 @@ class Collect:
             damaged = drop_damaged(manifest, self.out, [job.name for job in jobs])
             if damaged:
                 Console(stderr=True).print(f"damaged, collected again: {', '.join(damaged)}")
-            for draft in self.out.glob(".*.draft"):  # of a run that was killed while writing
-                shutil.rmtree(draft)
+            clear_drafts(self.out)
         self.out.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        made = self._collect([job for job in jobs if job.name not in manifest.episodes], manifest)
+        with _sigterm_as_interrupt():
+            made = self._collect([job for job in jobs if job.name not in manifest.episodes], manifest)
         self._report(manifest, made, time.perf_counter() - started)
         return 0
 
@@ -80,12 +104,30 @@ class Collect:
         for name in ("episodes", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if self.branches < 0:
+            raise InputError(f"--branches must not be negative, got {self.branches}")
+        if not 0.1 <= self.branch_seconds <= 60:
+            raise InputError(f"--branch-seconds must lie between 0.1 and 60, got {self.branch_seconds}")
+        if self.branches and self.branch_seconds > self.seconds:
+            raise InputError(
+                f"--branch-seconds {self.branch_seconds:g} is longer than an episode of {self.seconds:g} s; "
+                "a moment needs a recorded future: ask for shorter branches or a larger --seconds"
+            )
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise InputError(f"--time-limit must be positive seconds, got {self.time_limit}")
+        if self.address is not None and self.engine == "processes":
+            raise InputError("--address is for Ray; leave out --engine processes")
+        if "ray" in (self.engine, self.address and "ray") and importlib.util.find_spec("ray") is None:
+            raise InputError('pip install "drivewm[sim]" for --engine ray and --address (ray is missing)')
+        if self.predictor is not None and self.policy not in ("planner", "mixed"):
+            raise InputError("--predictor is what --policy planner asks; add that policy or leave it out")
         if not 0.5 <= self.seconds <= 3600:
             raise InputError(f"--seconds must lie between 0.5 and 3600, got {self.seconds}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"--seed must lie between 0 and 2^63 - 1, got {self.seed}")
         if importlib.util.find_spec("numba") is None:
             raise InputError('pip install "drivewm[sim]" to simulate (numba is missing)')
+        self._predictor_hash()
         from drivewm_sim.scenarios import SCENARIOS
         from drivewm_sim.town import town_names
 
@@ -95,6 +137,10 @@ class Collect:
             for name in given or ("",):
                 if name not in known:
                     raise InputError(f"{option} {name!r} is unknown; there are {', '.join(known)}")
+        if self.address is not None:
+            from drivewm_sim.workers import check_address
+
+            check_address(self.address)
         check_folder("--out", self.out)
         check_file("--json", self.json)
         if self.out.is_dir() and any(self.out.iterdir()) and not self.resume:
@@ -105,16 +151,36 @@ class Collect:
     def _recipe(self) -> dict[str, Any]:
         from drivewm import __version__
 
-        fields = ("backend", "policy", "seconds", "seed")
+        fields = ("backend", "policy", "seconds", "seed", "branches", "branch_seconds")
         lists = {"town": list(self.town), "scenario": list(self.scenario)}
-        return {name: getattr(self, name) for name in fields} | lists | {"version": __version__}
+        named = {"predictor": self._predictor_hash(), "version": __version__}
+        return {name: getattr(self, name) for name in fields} | lists | named
+
+    def _predictor_hash(self) -> str | None:
+        """The bundle's hash, not its path: that is what decides an episode."""
+        if self.predictor is None:
+            return None
+        from drivewm.bundle import find_bundle, read_config
+
+        return str(read_config(find_bundle(self.predictor))["hash"])
+
+    def _predictor_path(self) -> str | None:
+        """The bundle as workers find it, wherever they run."""
+        if self.predictor is None:
+            return None
+        from drivewm.bundle import find_bundle
+
+        return str(find_bundle(self.predictor).absolute())
 
     def _jobs(self) -> list[EpisodeJob]:
+        from drivewm_sim.branches import Branching
         from drivewm_sim.collect import EpisodeJob
         from drivewm_sim.randomness import episode_seed
         from drivewm_sim.scenarios import SCENARIOS
 
-        policies = ("rule", "random") if self.policy == "mixed" else (self.policy,)
+        policies = MIXED if self.policy == "mixed" else (self.policy,)
+        branching = Branching(moments=self.branches, horizon_s=self.branch_seconds, verify=self.verify)
+        predictor = self._predictor_path()
         jobs = []
         for index in range(self.episodes):
             scenario = dataclasses.replace(
@@ -125,22 +191,35 @@ class Collect:
             jobs.append(
                 EpisodeJob(
                     name=f"seed{self.seed}_{index:06d}",
-                    out=self.out,
+                    out=self.out.absolute(),  # a worker may have another working directory
                     scenario=scenario,
                     policy=policies[index % len(policies)],
                     seed=episode_seed(self.seed, index),
+                    branching=branching,
+                    predictor=predictor,
                 )
             )
         return jobs
 
-    def _collect(self, jobs: list[EpisodeJob], manifest: Manifest) -> int:
-        """Makes the episodes, listing each as it is finished; gives back the frames made."""
+    def _fleet(self, jobs: list[EpisodeJob]) -> Fleet:
+        from drivewm_sim.fleet import Fleet
+
+        job = jobs[0]
+        moments = job.branching.moments * (len(job.branching.plans) + self.verify)
+        simulated = job.scenario.warm_up_s + job.scenario.duration_s + moments * job.branching.horizon_s
+        limit = 600.0 + 20.0 * simulated if self.time_limit is None else self.time_limit
+        return Fleet(workers=self.workers, engine=self.engine, address=self.address, time_limit_s=limit)
+
+    def _collect(self, jobs: list[EpisodeJob], manifest: Manifest) -> list[EpisodeResult]:
+        """Makes the episodes, listing each as it is finished; gives back those made now."""
         from drivewm_sim.embedded import compile_kernels
         from drivewm_sim.fleet import run_fleet
+        from drivewm_sim.manifest import ManifestWriter, clear_drafts
 
-        manifest.write(self.out)
+        writer = ManifestWriter(manifest, self.out)
+        writer.flush()
         if not jobs:
-            return 0
+            return []
         console = Console(stderr=True)
         with console.status("compiling the simulator (the first time only)"):
             compile_kernels()  # once, so that workers find it in the cache
@@ -148,17 +227,25 @@ class Collect:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:,.0f} frames/s"), TimeRemainingColumn(),
         )  # fmt: skip
+        made: list[EpisodeResult] = []
         frames, started = 0, time.perf_counter()
-        with Progress(*columns, console=console) as progress:
-            bar = progress.add_task("episodes", total=len(jobs), rate=0.0)
-            for result in run_fleet(jobs, self.workers):
-                manifest.episodes[result.name] = result
-                manifest.write(self.out)
-                frames += result.frames
-                progress.update(bar, advance=1, rate=frames / (time.perf_counter() - started))
-        return frames
+        try:
+            with (
+                Progress(*columns, console=console) as progress,
+                closing(run_fleet(jobs, self._fleet(jobs))) as fleet,
+            ):
+                bar = progress.add_task("episodes", total=len(jobs), rate=0.0)
+                for result in fleet:
+                    writer.add(result)
+                    made.append(result)
+                    frames += result.frames + result.branch_frames
+                    progress.update(bar, advance=1, rate=frames / (time.perf_counter() - started))
+        finally:
+            writer.flush()
+            clear_drafts(self.out)  # of workers that were ended while writing
+        return made
 
-    def _report(self, manifest: Manifest, made: int, elapsed: float) -> None:
+    def _report(self, manifest: Manifest, made: list[EpisodeResult], elapsed: float) -> None:
         episodes = list(manifest.episodes.values())
         events: dict[str, int] = {}
         for episode in episodes:
@@ -170,7 +257,9 @@ class Collect:
             "agents": sum(e.agents for e in episodes),
             "seconds_simulated": round(sum(e.seconds for e in episodes), 6),
             "events": dict(sorted(events.items())),
-            "frames_per_s": round(made / elapsed, 1),
+            "branches": sum(e.branches for e in episodes),
+            "frames_per_s": round(sum(e.frames + e.branch_frames for e in made) / elapsed, 1),
+            "cpu_ms_per_frame": _cost(made),
             "hash_of_hashes": manifest.hash_of_hashes,
         }
         table = Table(title=f"collected in {self.out}", show_header=False)
@@ -180,3 +269,26 @@ class Collect:
         Console().print(table)
         if self.json:
             write_json(self.json, figures)
+
+
+def _cost(made: list[EpisodeResult]) -> dict[str, float]:
+    """CPU milliseconds a frame, branches' frames among them, by what they were spent on."""
+    frames = sum(e.frames + e.branch_frames for e in made)
+    spent: dict[str, float] = {}
+    for episode in made:
+        for what, seconds in episode.cpu_s.items():
+            spent[what] = spent.get(what, 0.0) + seconds
+    return {what: round(1e3 * seconds / frames, 3) for what, seconds in spent.items()}
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does: workers are ended, what is finished is listed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

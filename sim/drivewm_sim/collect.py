@@ -1,24 +1,35 @@
-"""One episode: drive it, lay it out as tables, store it."""
+"""One episode: drive it, branch it, lay it out as tables, store it."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drivewm import __version__
-from drivewm.types import Kind
-from drivewm_datasets.episode import Episode, write_episode
-from drivewm_sim.ego import POLICIES
+from drivewm.types import RoadMap
+from drivewm_datasets.episode import Branches, Episode, write_episode
+from drivewm_sim.branches import Branching, Drive, branch_out, may_branch
+from drivewm_sim.ego import POLICIES, EgoPolicy
+from drivewm_sim.ego_planner import PlannerPolicy, PredictorFutures
+from drivewm_sim.ego_route import EgoRoute, street_route
 from drivewm_sim.embedded import EmbeddedSimulator
-from drivewm_sim.simulator import DECISION_S, Agents, EgoCommand, Frame, Intent, Scenario, Simulator
+from drivewm_sim.episode_tables import frame_columns, tracks_columns
+from drivewm_sim.simulator import DECISION_S, Scenario, Simulator
 from drivewm_sim.town import load_town
 
+if TYPE_CHECKING:
+    from drivewm.predictor import Predictor
+
 DATASET = "drivewm_sim"
+NO_BRANCHES = Branching(moments=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +41,13 @@ class EpisodeJob:
     scenario: Scenario
     policy: str
     seed: int
+    branching: Branching = NO_BRANCHES
+    predictor: str | None = None  # the bundle that the planner asks; None: constant velocity
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeResult:
-    """What the manifest keeps of an episode."""
+    """What the manifest keeps of an episode, and what it cost."""
 
     name: str
     seed: int
@@ -43,16 +56,39 @@ class EpisodeResult:
     agents: int
     seconds: float
     events: dict[str, int]
+    branches: int = 0
+    branch_frames: int = 0
+    cpu_s: dict[str, float] = field(default_factory=dict)  # by what was done; not kept
+
+
+class Stopwatch:
+    """CPU seconds of this process, by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.cpu_s: dict[str, float] = {}
+        self._since = time.process_time()
+
+    def lap(self, what: str) -> None:
+        """What was done since the last lap."""
+        now = time.process_time()
+        self.cpu_s[what] = self.cpu_s.get(what, 0.0) + now - self._since
+        self._since = now
 
 
 def run_job(job: EpisodeJob) -> EpisodeResult:
     """Simulates and stores one episode."""
-    episode, events = collect_episode(EmbeddedSimulator(), job.scenario, job.policy, job.seed, job.name)
+    watch = Stopwatch()
+    predictor = _predictor(job.predictor) if job.predictor and job.policy == "planner" else None
+    episode, events = collect_episode(
+        EmbeddedSimulator(), job.scenario, job.policy, job.seed, job.name, job.branching, predictor, watch.lap
+    )
     folder = job.out / job.name
     if folder.exists():  # an earlier, damaged or unlisted one
         shutil.rmtree(folder)
     content = write_episode(folder, episode)
+    watch.lap("write")
     frames = len(episode.frames["frame"])
+    branches = episode.branches
     return EpisodeResult(
         name=job.name,
         seed=job.seed,
@@ -61,40 +97,88 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
         agents=len(np.unique(episode.truth["agent_id"])),
         seconds=round(frames * DECISION_S, 6),
         events=dict(sorted(events.items())),
+        branches=branches.count if branches else 0,
+        branch_frames=len(branches.frames["frame"]) if branches else 0,
+        cpu_s=watch.cpu_s,
     )
+
+
+@lru_cache(maxsize=1)
+def _predictor(bundle: str) -> Predictor:
+    """A bundle's predictor, loaded once a worker."""
+    from drivewm.predictor import Predictor
+
+    return Predictor.load(bundle)
 
 
 def collect_episode(
-    simulator: Simulator, scenario: Scenario, policy: str, seed: int, name: str
+    simulator: Simulator,
+    scenario: Scenario,
+    policy: str,
+    seed: int,
+    name: str,
+    branching: Branching = NO_BRANCHES,
+    predictor: Predictor | None = None,
+    lap: Callable[[str], None] = lambda _: None,
 ) -> tuple[Episode, Counter[str]]:
-    """Drives until time is up or the ego has arrived; frames are logged with the command that follows."""
+    """Drives until time is up or the ego has arrived, then branches; frames are logged with the command that
+    follows. `lap` is told when something is done: simulate, branch, tables."""
     town = load_town(scenario.town)
-    driver = POLICIES[policy](town.graph, scenario, seed)
-    frames: list[Frame] = []
-    commands: list[EgoCommand] = []
-    frame = simulator.reset(scenario, seed)
-    while not frame.finished:
-        frames.append(frame)
-        commands.append(driver.command(frame))
-        if len(frames) >= round(scenario.duration_s / DECISION_S):
-            break
-        frame = simulator.step(commands[-1])
+    route = street_route(town.graph)
+    driver = _driver(policy, route, scenario, seed, predictor, town.road_map)
+    drive = _drive(simulator, driver, scenario, seed, keep=branching.moments > 0)
+    lap("simulate")
+    branches = branch_out(simulator, drive, route, branching, seed) if branching.moments else None
     simulator.close()
+    lap("branch")
+    frames = drive.frames
     episode = Episode(
         dataset=DATASET,
         scene=name,
-        truth=_tracks_table(frames, [f.truth for f in frames]),
-        perceived=_tracks_table(frames, [f.perceived for f in frames]),
-        frames=_frames_table(frames, commands),
+        truth=tracks_columns(frames, [f.truth for f in frames]),
+        perceived=tracks_columns(frames, [f.perceived for f in frames]),
+        frames=frame_columns(frames, drive.commands),
         road_map=town.road_map,
         ego_id=str(frames[0].ego_uid),
-        provenance=_provenance(scenario, policy, seed),
+        provenance=_provenance(scenario, policy, seed, predictor),
+        branches=branches,
     )
+    if branches is not None:
+        episode = replace(episode, provenance=episode.provenance | {"branches": _about(branches, branching)})
+    lap("tables")
     return episode, Counter(e.name for f in frames for e in f.events)
 
 
-def _provenance(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
-    return {
+def _driver(
+    policy: str,
+    route: EgoRoute,
+    scenario: Scenario,
+    seed: int,
+    predictor: Predictor | None,
+    road_map: RoadMap,
+) -> EgoPolicy:
+    if policy == "planner" and predictor is not None:
+        return PlannerPolicy(route, scenario, seed, PredictorFutures(predictor, road_map))
+    return POLICIES[policy](route, scenario, seed)
+
+
+def _drive(simulator: Simulator, driver: EgoPolicy, scenario: Scenario, seed: int, keep: bool) -> Drive:
+    """The episode; with `keep`, snapshots of the moments from which it may be branched."""
+    drive = Drive()
+    frame = simulator.reset(scenario, seed)
+    while not frame.finished:
+        if keep and may_branch(len(drive.frames)):
+            drive.snapshots[len(drive.frames)] = simulator.snapshot()
+        drive.frames.append(frame)
+        drive.commands.append(driver.command(frame))
+        if len(drive.frames) >= round(scenario.duration_s / DECISION_S):
+            break
+        frame = simulator.step(drive.commands[-1])
+    return drive
+
+
+def _provenance(scenario: Scenario, policy: str, seed: int, predictor: Predictor | None) -> dict[str, Any]:
+    about = {
         "source": "embedded",
         "version": __version__,
         "seed": seed,
@@ -102,44 +186,13 @@ def _provenance(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
         "scenario": asdict(scenario),
         "perception": "all agents within 60 m, without sensor noise",
     }
+    return about if predictor is None else about | {"predictor": predictor.runtime.hash}
 
 
-def _tracks_table(frames: list[Frame], agents: list[Agents]) -> dict[str, np.ndarray]:
-    """The tracks table of all frames, in the order of frame and uid; `intent` is a label."""
-    count = [len(a.uid) for a in agents]
-    uid = np.concatenate([a.uid for a in agents])
-    kind = np.concatenate([a.kind for a in agents])
-    pose = np.concatenate([a.pose for a in agents])
-    velocity = np.concatenate([a.velocity for a in agents])
-    size = np.concatenate([a.size for a in agents])
-    intent = np.concatenate([a.intent for a in agents])
-    types = np.where(kind == Kind.PEDESTRIAN, "pedestrian", "car").astype(object)
-    types[uid == frames[0].ego_uid] = "ego_vehicle"
+def _about(branches: Branches, branching: Branching) -> dict[str, Any]:
+    """What an episode says of its branches."""
     return {
-        "frame": np.repeat(np.array([f.index for f in frames], np.int64), count),
-        "t_s": np.repeat(np.array([f.time_s for f in frames]), count),
-        "agent_id": uid.astype(str).astype(object),
-        "agent_type": types,
-        "x_m": pose[:, 0],
-        "y_m": pose[:, 1],
-        "z_m": np.zeros(len(uid)),
-        "heading_rad": pose[:, 2],
-        "vx_mps": velocity[:, 0],
-        "vy_mps": velocity[:, 1],
-        "length_m": size[:, 0],
-        "width_m": size[:, 1],
-        "intent": np.array([i.name.lower() for i in Intent], object)[intent],
-    }
-
-
-def _frames_table(frames: list[Frame], commands: list[EgoCommand]) -> dict[str, np.ndarray]:
-    ego = np.array([f.truth.pose[f.truth.uid == f.ego_uid][0] for f in frames])
-    return {
-        "frame": np.array([f.index for f in frames], np.int64),
-        "t_s": np.array([f.time_s for f in frames]),
-        "ego_x_m": ego[:, 0],
-        "ego_y_m": ego[:, 1],
-        "ego_heading_rad": ego[:, 2],
-        "ego_acceleration_mps2": np.array([c.acceleration for c in commands]),
-        "ego_curvature": np.array([c.curvature for c in commands]),
+        "horizon_s": branching.horizon_s,
+        "moments": np.unique(branches.frames["moment_frame"]).tolist(),
+        "plans": list(branching.plans),
     }

@@ -1,74 +1,176 @@
-"""Many episodes by many workers: Ray actors, plain processes where ray is missing, or just this process.
+"""Many episodes by many workers. A worker that dies or hangs is replaced, and its episode made again.
 
 Who makes an episode does not matter: its seed comes from the collection's seed and its index alone.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
 
-from drivewm_sim.collect import EpisodeJob, EpisodeResult, run_job
+from drivewm.errors import InputError
+from drivewm_sim.collect import EpisodeJob, EpisodeResult
+from drivewm_sim.workers import (
+    Dead,
+    Failure,
+    ProcessWorkshop,
+    RayWorkshop,
+    Report,
+    Worker,
+    Workshop,
+    outcome,
+    ray_installed,
+)
+
+Engine = Literal["auto", "ray", "processes"]
+ATTEMPTS = 3
+"""So often an episode is begun whose workers die or hang."""
+START_LIMIT_S = 600.0
+"""So long the first worker may take to start: a cluster may be full, a machine have to compile first."""
+_LOOK_S = 0.5
+"""Workers are looked after at least this often."""
 
 
-def run_fleet(jobs: list[EpisodeJob], workers: int) -> Iterator[EpisodeResult]:
-    """Results as they come, in no promised order; one episode a task."""
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        return map(run_job, jobs)
-    return _with_ray(jobs, workers) if ray_installed() else _with_processes(jobs, workers)
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """Who makes the episodes."""
+
+    workers: int = 1
+    engine: Engine = "auto"  # ray where it is installed; one worker of "auto" is this process itself
+    address: str | None = None  # of a Ray cluster that runs already; "auto" finds the one of this machine
+    time_limit_s: float = 600.0  # an episode that takes longer hangs
 
 
-def ray_installed() -> bool:
-    """Whether ray can be imported."""
-    return importlib.util.find_spec("ray") is not None
+def run_fleet(jobs: list[EpisodeJob], fleet: Fleet) -> Generator[EpisodeResult, None, None]:
+    """Results as they come, in no promised order; one episode a task. Close the iterator to end all workers.
 
-
-def _with_processes(jobs: list[EpisodeJob], workers: int) -> Iterator[EpisodeResult]:
-    # "spawn": a forked child would inherit locks of threads (torch, arrow) that it does not have.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    InputError naming episodes and seeds, once all others are made, if some could not be; at once where no
+    episode could be made (no room on the disk, workers that do not start).
+    """
+    workers = min(fleet.workers, len(jobs))
+    if fleet.engine == "auto" and fleet.address is None and workers <= 1:
+        yield from _alone(jobs)
+        return
+    with_ray = fleet.engine == "ray" or fleet.address is not None
+    with_ray |= fleet.engine == "auto" and ray_installed()
+    workshop: Workshop = RayWorkshop(workers, fleet.address) if with_ray else ProcessWorkshop()
     try:
-        for done in as_completed([pool.submit(run_job, job) for job in jobs]):
-            yield done.result()
+        yield from _Shift(workshop, jobs, workers, fleet.time_limit_s).run()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        workshop.close()
 
 
-class _Worker:
-    """One process that makes episodes one after the other."""
+def _alone(jobs: list[EpisodeJob]) -> Iterator[EpisodeResult]:
+    lost: list[str] = []
+    for job in jobs:
+        made = outcome(job)
+        if isinstance(made, EpisodeResult):
+            yield made
+        else:
+            lost.append(_lost(job, made))
+    _complain(lost)
 
-    def run(self, job: EpisodeJob) -> EpisodeResult:
-        return run_job(job)
+
+def _lost(job: EpisodeJob, failure: Failure) -> str:
+    """One line on an episode that cannot be made; InputError if that holds for all of them."""
+    if failure.whole_run:
+        raise InputError(f"episode {job.name} (seed {job.seed}): {failure.said}; finished episodes are kept")
+    return f"{job.name} (seed {job.seed}): {failure.said}"
 
 
-def _with_ray(jobs: list[EpisodeJob], workers: int) -> Iterator[EpisodeResult]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
+def _complain(lost: list[str]) -> None:
+    if lost:
+        said = "; ".join(lost[:3]) + (f"; and {len(lost) - 3} more" if len(lost) > 3 else "")
+        raise InputError(
+            f"{len(lost)} episodes could not be made, all others are kept: {said}. Run again with --resume"
+        )
 
-    ray.init(
-        address="local",
-        num_cpus=workers,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    try:
-        actor = ray.remote(num_cpus=1)(_Worker)
-        waiting = list(reversed(jobs))
-        busy = {}
-        for _ in range(workers):
-            worker = actor.remote()
-            busy[worker.run.remote(waiting.pop())] = worker
-        while busy:
-            (done, *_), _ = ray.wait(list(busy), num_returns=1)
-            worker = busy.pop(done)
-            if waiting:
-                busy[worker.run.remote(waiting.pop())] = worker
-            yield ray.get(done)
-    finally:
-        ray.shutdown()
+
+@dataclass
+class _Seat:
+    """A worker and what it is at."""
+
+    worker: Worker
+    job: EpisodeJob | None = None
+    since: float = field(default_factory=time.monotonic)  # of the job's beginning, or of being hired
+    started: bool = False
+
+    @property
+    def due(self) -> bool:
+        """Whether it owes a report."""
+        return self.job is not None or not self.started
+
+
+class _Shift:
+    """The jobs on their way through the workers."""
+
+    def __init__(self, workshop: Workshop, jobs: list[EpisodeJob], workers: int, limit_s: float) -> None:
+        self._workshop, self._limit_s = workshop, limit_s
+        self._waiting = deque(jobs)
+        self._attempts: Counter[str] = Counter()
+        self._lost: list[str] = []
+        self._stillborn, self._anybody = 0, False
+        self._wanted = workers
+        self._seats: list[_Seat] = []
+
+    def run(self) -> Iterator[EpisodeResult]:
+        self._staff()
+        while any(seat.due for seat in self._seats):
+            due = [seat.worker for seat in self._seats if seat.due]
+            for worker, report in self._workshop.reports(due, _LOOK_S):
+                self._hear(next(seat for seat in self._seats if seat.worker is worker), report)
+                self._staff()
+                if isinstance(report, EpisodeResult):
+                    yield report
+            self._look_after()
+            self._staff()
+        _complain(self._lost)
+
+    def _staff(self) -> None:
+        """Gives waiting jobs to idle workers, and hires for those that are left."""
+        for seat in self._seats:
+            if seat.started and seat.job is None and self._waiting:
+                seat.job, seat.since = self._waiting.popleft(), time.monotonic()
+                seat.worker.give(seat.job)
+        starting = sum(not seat.started for seat in self._seats)
+        for _ in range(min(self._wanted - len(self._seats), len(self._waiting) - starting)):
+            self._seats.append(_Seat(self._workshop.hire()))
+
+    def _hear(self, seat: _Seat, report: Report) -> None:
+        if isinstance(report, Dead):
+            self._replace(seat, report.said)
+            return
+        job, seat.job, seat.started, self._anybody = seat.job, None, True, True
+        if isinstance(report, Failure) and job is not None:
+            self._lost.append(_lost(job, report))
+
+    def _look_after(self) -> None:
+        """Replaces workers that hang."""
+        now = time.monotonic()
+        for seat in list(self._seats):
+            if seat.job is not None and now - seat.since > self._limit_s:
+                self._replace(seat, f"it took longer than {self._limit_s:g} s")
+            elif not seat.started and not self._anybody and now - seat.since > START_LIMIT_S:
+                raise InputError(
+                    f"no worker has started within {START_LIMIT_S:g} s; is the cluster full? Ask for fewer "
+                    "workers, or look at `ray status`"
+                )
+
+    def _replace(self, seat: _Seat, why: str) -> None:
+        """Dismisses a worker. Its job, if any, goes to the next free one, unless it has been tried enough."""
+        self._seats.remove(seat)
+        seat.worker.kill()
+        if seat.job is None:
+            self._stillborn += not seat.started
+            if self._stillborn >= ATTEMPTS * self._wanted:
+                raise InputError(f"workers end before they begin: {why}; finished episodes are kept")
+            return
+        self._attempts[seat.job.name] += 1
+        if self._attempts[seat.job.name] < ATTEMPTS:
+            self._waiting.appendleft(seat.job)
+        else:
+            why = f"tried {ATTEMPTS} times, the last time {why}"
+            self._lost.append(_lost(seat.job, Failure(why, False)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -16,6 +18,8 @@ from drivewm_sim.collect import EpisodeResult
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_SCHEMA = 1
+_SHARE = 20.0
+"""The manifest of a large collection is written so rarely that this takes a twentieth of the time at most."""
 
 
 @dataclass
@@ -35,12 +39,37 @@ class Manifest:
         document = {
             "schema": MANIFEST_SCHEMA,
             "recipe": self.recipe,
-            "episodes": {name: asdict(self.episodes[name]) for name in sorted(self.episodes)},
+            "episodes": {name: _kept(self.episodes[name]) for name in sorted(self.episodes)},
             "hash_of_hashes": self.hash_of_hashes,
         }
         draft = out / f".{MANIFEST_FILE}.{os.getpid()}"
         draft.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
         os.replace(draft, out / MANIFEST_FILE)
+
+
+def _kept(episode: EpisodeResult) -> dict[str, Any]:
+    """What is the same whoever made the episode."""
+    return {key: value for key, value in asdict(episode).items() if key != "cpu_s"}
+
+
+class ManifestWriter:
+    """Keeps the manifest on disk up to date, as often as costs little beside the episodes themselves."""
+
+    def __init__(self, manifest: Manifest, out: Path) -> None:
+        self.manifest, self._out = manifest, out
+        self._due = 0.0
+
+    def add(self, episode: EpisodeResult) -> None:
+        """Lists an episode. It is on disk by then or soon after, by `flush` at the latest."""
+        self.manifest.episodes[episode.name] = episode
+        if time.monotonic() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the manifest now."""
+        began = time.monotonic()
+        self.manifest.write(self._out)
+        self._due = time.monotonic() + _SHARE * (time.monotonic() - began)
 
 
 def read_manifest(out: Path) -> Manifest:
@@ -87,3 +116,13 @@ def drop_damaged(manifest: Manifest, out: Path, names: Iterable[str]) -> list[st
             del manifest.episodes[name]
             damaged.append(name)
     return damaged
+
+
+def clear_drafts(out: Path) -> None:
+    """Removes what writers that were killed have left half written."""
+    for pattern in (".*.draft", ".*.old", f".{MANIFEST_FILE}.*"):
+        for left in out.glob(pattern):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""What an ego policy needs of the road: one way through it, and what lies on that way.
+
+Policies know frames and this protocol only, so they drive on any map and any `Simulator`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from drivewm_sim.kernel import kernel
+from drivewm_sim.lines import Lines, line_length, line_point, project
+from drivewm_sim.road_graph import RoadGraph
+from drivewm_sim.roads.signals import Aspect
+from drivewm_sim.simulator import Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """A stretch of the route that people cross, m along it."""
+
+    s_in: float
+    s_out: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopLine:
+    """Where the ego waits while its signal is not green, m along the route."""
+
+    s: float
+    signal: int  # row of `Frame.signals`
+
+    def aspect(self, frame: Frame) -> Aspect:
+        """What its signal shows; green in a world without signals."""
+        signals = getattr(frame, "signals", None)
+        return Aspect.GREEN if signals is None else Aspect(int(signals[self.signal]))
+
+
+class EgoRoute(Protocol):
+    """The ego's way: s along it in driving direction, d to its left (metres). Axis: N points."""
+
+    @property
+    def length(self) -> float: ...
+
+    @property
+    def crossings(self) -> tuple[Crossing, ...]: ...
+
+    @property
+    def stop_lines(self) -> tuple[StopLine, ...]: ...
+
+    def locate(self, xy: Float[ndarray, "N 2"]) -> tuple[Float[ndarray, "N"], Float[ndarray, "N"]]:
+        """s and d of the point of the route that is nearest to each position."""
+        ...
+
+    def points(self, s: Float[ndarray, "N"], d: Float[ndarray, "N"]) -> Float[ndarray, "N 3"]:
+        """x, y and the route's yaw; beyond its ends the route goes on straight."""
+        ...
+
+    def speed_cap(self, s: float) -> float:
+        """m/s that the road allows at s, low enough to be slow in time for what follows."""
+        ...
+
+
+@kernel
+def _locate(lines: Lines, k: int, xy: Float[ndarray, "N 2"]) -> Float[ndarray, "2 N"]:
+    out = np.empty((2, len(xy)))
+    for i in range(len(xy)):
+        out[0, i], out[1, i] = project(lines, k, xy[i, 0], xy[i, 1])
+    return out
+
+
+@kernel
+def _points(lines: Lines, k: int, s: Float[ndarray, "N"], d: Float[ndarray, "N"]) -> Float[ndarray, "N 3"]:
+    out = np.empty((len(s), 3))
+    for i in range(len(s)):
+        out[i, 0], out[i, 1], out[i, 2] = line_point(lines, k, s[i], d[i])
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineRoute:
+    """An `EgoRoute` along one line of a bundle."""
+
+    lines: Lines
+    line: int
+    cap: Float[ndarray, "n"]  # m/s, at the points of the line
+    crossings: tuple[Crossing, ...] = ()
+    stop_lines: tuple[StopLine, ...] = ()
+
+    @property
+    def length(self) -> float:
+        return float(line_length(self.lines, self.line))
+
+    def locate(self, xy: Float[ndarray, "N 2"]) -> tuple[Float[ndarray, "N"], Float[ndarray, "N"]]:
+        s, d = _locate(self.lines, self.line, np.ascontiguousarray(xy))
+        return s, d
+
+    def points(self, s: Float[ndarray, "N"], d: Float[ndarray, "N"]) -> Float[ndarray, "N 3"]:
+        found: Float[ndarray, "N 3"] = _points(self.lines, self.line, s, d)
+        return found
+
+    def speed_cap(self, s: float) -> float:
+        return float(self.cap[min(max(round(s / self.lines.step[self.line]), 0), len(self.cap) - 1)])
+
+
+def street_route(graph: RoadGraph, route: int = 0) -> LineRoute:
+    """One of the vehicle routes of a single street; it has zebras and no signals."""
+    rows = slice(graph.routes.start[route], graph.routes.start[route + 1])
+    crossed = np.flatnonzero(np.isfinite(graph.zebra_in[:, route]))
+    return LineRoute(
+        lines=graph.routes,
+        line=route,
+        cap=graph.route_cap[rows],
+        crossings=tuple(
+            Crossing(s_in=float(graph.zebra_in[z, route]), s_out=float(graph.zebra_out[z, route]))
+            for z in crossed
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgoState:
+    """The ego on its route at one frame. Its own state a car knows exactly."""
+
+    s: float
+    d: float
+    x: float
+    y: float
+    yaw: float
+    speed: float  # m/s, forward
+    length: float
+    width: float
+
+
+def ego_state(frame: Frame, route: EgoRoute) -> EgoState:
+    """Where the ego is and how fast."""
+    row = int(np.flatnonzero(frame.truth.uid == frame.ego_uid)[0])
+    x, y, yaw = (float(v) for v in frame.truth.pose[row])
+    vx, vy = (float(v) for v in frame.truth.velocity[row])
+    length, width = (float(v) for v in frame.truth.size[row])
+    (s,), (d,) = route.locate(frame.truth.pose[row : row + 1, :2])
+    speed = vx * math.cos(yaw) + vy * math.sin(yaw)
+    return EgoState(s=float(s), d=float(d), x=x, y=y, yaw=yaw, speed=speed, length=length, width=width)

@@ -1,0 +1,181 @@
+"""Ego policies: they keep the rules, hold plans, and plan against whatever forecast is plugged in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from ego_street import Other, StraightStreet, make_frame, straight_route
+
+from drivewm import Predictor
+from drivewm.types import Kind, RoadMap
+from drivewm_sim.ego import RECKLESS, HeldPolicy, RulePolicy
+from drivewm_sim.ego_planner import (
+    STEPS_S,
+    Futures,
+    PlannerPolicy,
+    PredictorFutures,
+    constant_velocity_futures,
+)
+from drivewm_sim.ego_route import LineRoute, StopLine, ego_state, street_route
+from drivewm_sim.roads.signals import Aspect
+from drivewm_sim.simulator import EgoCommand, Frame, Intent, Scenario
+from drivewm_sim.town import load_town
+
+SCENARIO = Scenario(ego_speed_mps=8.0)
+WALL = Other(x=110.0, y=0.0, kind=Kind.VEHICLE, intent=Intent.DRIVING)
+
+
+def drive(policy: object, simulator: StraightStreet, seconds: float) -> tuple[list[Frame], list[EgoCommand]]:
+    frames, commands = [simulator.reset(SCENARIO, 0)], []
+    for _ in range(round(seconds * 10)):
+        commands.append(policy.command(frames[-1]))  # type: ignore[attr-defined]
+        frames.append(simulator.step(commands[-1]))
+    return frames, commands
+
+
+def front(frame: Frame) -> float:
+    return float(frame.truth.pose[0, 0]) + 2.25
+
+
+def speed(frame: Frame) -> float:
+    return float(np.hypot(*frame.truth.velocity[0]))
+
+
+def signalled_route() -> LineRoute:
+    return straight_route(stop_lines=(StopLine(s=110.0, signal=1),))
+
+
+# -- the route --
+
+
+def test_locating_a_point_of_the_route_gives_its_s_and_d_back() -> None:
+    route = street_route(load_town("crossing").graph)
+    s, d = np.array([5.0, 60.0, 120.0]), np.array([-1.0, 0.0, 2.5])
+    found = route.locate(route.points(s, d)[:, :2])
+    np.testing.assert_allclose(found[0], s, atol=0.02)
+    np.testing.assert_allclose(found[1], d, atol=0.02)
+
+
+def test_a_zebra_of_the_street_is_a_crossing_of_the_route() -> None:
+    (crossing,) = street_route(load_town("crossing").graph).crossings
+    assert 2.0 < crossing.s_out - crossing.s_in < 6.0
+
+
+def test_the_ego_is_found_on_its_route() -> None:
+    ego = ego_state(make_frame(x=60.0, y=0.5, speed=7.0), straight_route())
+    assert (ego.s, ego.d, ego.speed) == pytest.approx((60.0, 0.5, 7.0))
+
+
+@pytest.mark.parametrize("shown", list(Aspect))
+def test_a_stop_line_shows_what_its_signal_shows_and_green_without_signals(shown: Aspect) -> None:
+    line = StopLine(s=10.0, signal=1)
+    assert line.aspect(make_frame(signals=(0, int(shown)))) == shown
+    assert line.aspect(make_frame()) == Aspect.GREEN
+
+
+# -- by the rules --
+
+
+@pytest.mark.parametrize("policy", [RulePolicy, PlannerPolicy])
+@pytest.mark.parametrize(("shown", "passes"), [(Aspect.RED, False), (Aspect.GREEN, True)])
+def test_a_red_signal_is_stopped_at_and_a_green_one_passed(policy: type, shown: Aspect, passes: bool) -> None:
+    simulator = StraightStreet(signals=(2, int(shown)))
+    frames, _ = drive(policy(signalled_route(), SCENARIO, 1), simulator, 15.0)
+    assert (front(frames[-1]) > 110.0) == passes
+    if not passes:
+        assert speed(frames[-1]) < 0.3
+        assert front(frames[-1]) > 100.0
+
+
+def test_the_road_caps_the_speed() -> None:
+    frames, _ = drive(RulePolicy(straight_route(cap=5.0), SCENARIO, 1), StraightStreet(), 12.0)
+    assert speed(frames[-1]) == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize("policy", [RulePolicy, PlannerPolicy])
+def test_nobody_drives_into_a_standing_vehicle(policy: type) -> None:
+    frames, _ = drive(policy(straight_route(), SCENARIO, 1), StraightStreet(WALL), 15.0)
+    if policy is RulePolicy:
+        assert front(frames[-1]) < WALL.x - 2.25
+    gap = [np.hypot(f.truth.pose[0, 0] - WALL.x, f.truth.pose[0, 1]) for f in frames]
+    beside = [abs(f.truth.pose[0, 1]) for f, g in zip(frames, gap, strict=True) if g < 4.5]
+    assert min(beside, default=9.0) > 1.9
+
+
+# -- held plans --
+
+
+def test_held_plans_come_and_go_and_most_brake_in_an_emergency() -> None:
+    hits = 0
+    for seed in range(40):
+        simulator = StraightStreet(WALL, speed=8.0)
+        frames, _ = drive(HeldPolicy(straight_route(), SCENARIO, seed), simulator, 15.0)
+        inside = [abs(f.truth.pose[0, 0] - WALL.x) < 4.4 and abs(f.truth.pose[0, 1]) < 1.8 for f in frames]
+        hits += any(inside)
+    assert hits <= 40 * 3 * RECKLESS
+
+
+def test_held_plans_vary_the_speed_and_a_seed_repeats_them() -> None:
+    def speeds(seed: int) -> list[float]:
+        return [
+            speed(f)
+            for f in drive(HeldPolicy(straight_route(2000.0), SCENARIO, seed), StraightStreet(), 30.0)[0]
+        ]
+
+    assert speeds(1) == speeds(1) != speeds(2)
+    assert min(map(min, map(speeds, range(6)))) < 2.5
+    assert max(map(max, map(speeds, range(6)))) > 10.0
+
+
+# -- planning --
+
+
+def stepping_out(frames: Sequence[Frame]) -> Futures:
+    """The one other agent is forecast to stand on the lane from 1 s on."""
+    futures = constant_velocity_futures(frames)
+    futures.position[0, 1] = np.where(STEPS_S[:, None] < 1.0, frames[-1].truth.pose[1, :2], [85.0, 0.0])
+    return futures
+
+
+def test_the_planner_acts_on_the_forecast_that_is_plugged_in() -> None:
+    """Somebody stands beside the road. Only who is told that he will step out gives way."""
+    someone = Other(x=85.0, y=-4.0)
+    calm, _ = drive(PlannerPolicy(straight_route(), SCENARIO, 1), StraightStreet(someone), 3.0)
+    wary, _ = drive(PlannerPolicy(straight_route(), SCENARIO, 1, stepping_out), StraightStreet(someone), 3.0)
+    assert min(map(speed, calm)) > 7.0
+    assert speed(wary[-1]) < 5.0 or abs(wary[-1].truth.pose[0, 1]) > 1.0
+
+
+def test_an_unlikely_future_weighs_less() -> None:
+    someone = Other(x=85.0, y=-4.0)
+
+    def unlikely(frames: Sequence[Frame]) -> Futures:
+        bad, good = stepping_out(frames), constant_velocity_futures(frames)
+        position = np.concatenate([bad.position, good.position])
+        return Futures(position=position, probability=np.array([0.001, 0.999]))
+
+    frames, _ = drive(PlannerPolicy(straight_route(), SCENARIO, 1, unlikely), StraightStreet(someone), 2.0)
+    assert min(map(speed, frames)) > 7.0
+
+
+def test_constant_velocity_goes_on_as_now() -> None:
+    futures = constant_velocity_futures([make_frame(Other(x=60.0, y=3.0, vx=0.5, vy=-1.0))])
+    assert futures.position.shape == (1, 2, 12, 2)
+    np.testing.assert_allclose(futures.position[0, 1, -1], [60.0 + 0.5 * 4.8, 3.0 - 4.8])
+    assert futures.probability.tolist() == [1.0]
+
+
+def test_a_bundle_can_be_the_forecast() -> None:
+    predictor = Predictor.load("nano")
+    forecast = PredictorFutures(predictor, RoadMap.empty())
+    frames = [
+        make_frame(Other(x=60.0 + 0.13 * i, y=3.0, vx=1.3), index=i, x=50.0 + 0.8 * i) for i in range(9)
+    ]
+    forecast(frames[:5])
+    futures = forecast(frames)
+    assert futures.position.shape == (6, 2, 12, 2)
+    assert futures.probability.sum() == pytest.approx(1.0, abs=1e-4)
+    ahead = futures.probability @ futures.position[:, 1, 4]  # at 2 s, 2.6 m on if he walks straight
+    assert np.hypot(*(ahead - [frames[-1].truth.pose[1, 0] + 2.6, 3.0])) < 1.0

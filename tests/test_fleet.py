@@ -1,0 +1,345 @@
+"""The fleet: whatever happens to workers, every episode is made once, and the same as in peace."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivewm.errors import InputError
+from drivewm_datasets.episode import verify_episode
+from drivewm_sim import fleet as fleet_module
+from drivewm_sim.collect import EpisodeJob, EpisodeResult, run_job
+from drivewm_sim.fleet import ATTEMPTS, Fleet, run_fleet
+from drivewm_sim.randomness import episode_seed
+from drivewm_sim.simulator import Scenario
+from drivewm_sim.workers import Dead, Failure, Ready, Report
+
+ENGINES = ["processes", "ray"]
+
+
+def jobs(out: Path, count: int, seconds: float = 1.0) -> list[EpisodeJob]:
+    scenario = Scenario(duration_s=seconds, warm_up_s=5.0)
+    return [
+        EpisodeJob(name=f"e{i}", out=out, scenario=scenario, policy="rule", seed=episode_seed(1, i))
+        for i in range(count)
+    ]
+
+
+def result(job: EpisodeJob) -> EpisodeResult:
+    return EpisodeResult(name=job.name, seed=job.seed, hash="", frames=1, agents=1, seconds=0.1, events={})
+
+
+# -- with workers that do what a test says --
+
+
+class FakeWorker:
+    def __init__(self, shop: FakeWorkshop) -> None:
+        self._shop = shop
+        self.report: Report | None = shop.start
+        self.started = self.killed = False
+
+    def give(self, job: EpisodeJob) -> None:
+        assert self.started
+        assert not self.killed
+        assert self.report is None
+        self.report = self._shop.fate(job)
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class FakeWorkshop:
+    """What becomes of an episode's tries is written in `fates`; a try beyond them succeeds."""
+
+    def __init__(self, fates: dict[str, list[Report | None]], start: Report) -> None:
+        self._fates, self.start = fates, start  # None: the worker hangs
+        self.hired: list[FakeWorker] = []
+        self.tries: dict[str, int] = defaultdict(int)
+        self.closed = False
+
+    def fate(self, job: EpisodeJob) -> Report | None:
+        fates, nth = self._fates.get(job.name, []), self.tries[job.name]
+        self.tries[job.name] += 1
+        return fates[nth] if nth < len(fates) else result(job)
+
+    def hire(self) -> FakeWorker:
+        self.hired.append(FakeWorker(self))
+        return self.hired[-1]
+
+    def reports(self, workers: list[FakeWorker], timeout_s: float) -> list[tuple[FakeWorker, Report]]:
+        assert workers
+        assert not any(worker.killed for worker in workers)
+        for worker in workers:
+            if worker.report is not None:
+                said, worker.report, worker.started = worker.report, None, True
+                return [(worker, said)]
+        time.sleep(0.01)
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeWorkshop]:
+    def stage(start: Report = Ready(), **fates: list[Report | None]) -> FakeWorkshop:  # noqa: B008
+        shop = FakeWorkshop(fates, start)
+        monkeypatch.setattr(fleet_module, "ProcessWorkshop", lambda: shop)
+        return shop
+
+    return stage
+
+
+def run(count: int, workers: int = 2, limit_s: float = 60.0) -> Generator[EpisodeResult, None, None]:
+    return run_fleet(
+        jobs(Path("nowhere"), count), Fleet(workers=workers, engine="processes", time_limit_s=limit_s)
+    )
+
+
+def names(results: Iterator[EpisodeResult]) -> list[str]:
+    return sorted(r.name for r in results)
+
+
+def test_the_episode_of_a_dead_worker_is_made_by_a_fresh_one(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(e1=[Dead("shot")], e3=[Dead("shot"), Dead("shot")])
+    assert names(run(5)) == ["e0", "e1", "e2", "e3", "e4"]
+    assert sum(w.killed for w in shop.hired) == 3
+    assert shop.closed
+
+
+def test_the_last_episode_is_made_though_its_worker_died_and_others_are_idle(
+    staged: Callable[..., FakeWorkshop],
+) -> None:
+    shop = staged(e2=[Dead("shot")])
+    assert names(run(3, workers=3)) == ["e0", "e1", "e2"]
+    assert len(shop.hired) == 3  # an idle worker took it
+
+
+def test_an_episode_that_kills_every_worker_is_named_and_the_others_are_kept(
+    staged: Callable[..., FakeWorkshop],
+) -> None:
+    staged(e1=[Dead("its process ended with signal 9")] * 9)
+    made: list[str] = []
+    with pytest.raises(InputError) as caught:
+        made.extend(episode.name for episode in run(4))
+    assert sorted(made) == ["e0", "e2", "e3"]
+    seed = jobs(Path(), 2)[1].seed
+    assert f"e1 (seed {seed}): tried {ATTEMPTS} times, the last time its process ended" in str(caught.value)
+    assert "--resume" in str(caught.value)
+
+
+def test_a_worker_that_hangs_is_replaced(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(e1=[None])
+    assert names(run(3, limit_s=0.2)) == ["e0", "e1", "e2"]
+    assert shop.tries["e1"] == 2
+    assert sum(w.killed for w in shop.hired) == 1
+
+
+def test_an_episode_that_raises_is_not_tried_again(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(e1=[Failure("ZeroDivisionError: division by zero", False)])
+    with pytest.raises(InputError, match=r"1 episodes could not be made.*e1 \(seed \d+\): ZeroDivisionError"):
+        names(run(3))
+    assert shop.tries["e1"] == 1
+    assert not any(w.killed for w in shop.hired)
+
+
+def test_a_full_disk_ends_the_run_at_once(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(e0=[Failure("OSError: no space left", True)])
+    with pytest.raises(InputError, match=r"episode e0 .*no space left; finished episodes are kept"):
+        names(run(50))
+    assert sum(shop.tries.values()) <= 2
+    assert shop.closed
+
+
+def test_workers_that_cannot_start_end_the_run(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(start=Dead("status 1"))
+    with pytest.raises(InputError, match="workers end before they begin: status 1"):
+        names(run(3))
+    assert len(shop.hired) <= 2 * ATTEMPTS + 1
+
+
+def test_closing_the_iterator_ends_the_workers(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged()
+    results = run(10)
+    next(results)
+    results.close()
+    assert shop.closed
+
+
+def test_one_worker_alone_names_what_fails_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def sometimes(job: EpisodeJob) -> EpisodeResult:
+        if job.name == "e1":
+            raise ZeroDivisionError("no agents")
+        return result(job)
+
+    monkeypatch.setattr("drivewm_sim.workers.run_job", sometimes)
+    made: list[str] = []
+    with pytest.raises(InputError, match=r"e1 \(seed \d+\): ZeroDivisionError: no agents"):
+        made.extend(episode.name for episode in run_fleet(jobs(tmp_path, 3), Fleet()))
+    assert made == ["e0", "e2"]
+
+
+# -- with real processes --
+
+
+def test_a_killed_process_costs_nothing_but_time(tmp_path: Path) -> None:
+    expected = {job.name: run_job(job).hash for job in jobs(tmp_path / "alone", 6)}
+    made = {}
+    for episode in run_fleet(jobs(tmp_path / "two", 6), Fleet(workers=2, engine="processes")):
+        if not made:
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        made[episode.name] = episode.hash
+    assert made == expected
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_takes_too_long_is_replaced_until_it_is_enough(tmp_path: Path) -> None:
+    endless = jobs(tmp_path, 1, seconds=3600.0)
+    with pytest.raises(InputError, match=r"e0 .*tried 3 times, the last time it took longer than 0.2 s"):
+        names(run_fleet(endless, Fleet(workers=1, engine="processes", time_limit_s=0.2)))
+    assert not multiprocessing.active_children()
+
+
+# -- the whole command --
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+
+
+def command(out: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
+    code = "import sys; from drivewm.cli import main; sys.exit(main())"
+    usual = ["--episodes", "12", "--seconds", "12", "--seed", "7", "--out", str(out)]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "collect", *usual, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, **more,
+    )  # fmt: skip
+
+
+def listed(out: Path) -> dict[str, str]:
+    try:
+        document = json.loads((out / "manifest.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {name: episode["hash"] for name, episode in document["episodes"].items()}
+
+
+def hash_of_hashes(out: Path) -> str:
+    return str(json.loads((out / "manifest.json").read_text())["hash_of_hashes"])
+
+
+def wait_for(true: Callable[[], Any], seconds: float = 120.0) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise TimeoutError("it did not happen")
+
+
+def processes() -> dict[int, int]:
+    """Parent of every process that lives (pid -> pid)."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            parents[int(folder.name)] = int(parent)
+    return parents
+
+
+def descendants(pid: int) -> set[int]:
+    parents, found = processes(), {pid}
+    while True:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        if not more:
+            return found - {pid}
+        found |= more
+
+
+def makers(pid: int) -> set[int]:
+    """The processes below that make episodes."""
+    found = set()
+    for child in descendants(pid):
+        try:
+            said = Path(f"/proc/{child}/cmdline").read_text()
+        except OSError:
+            continue
+        if "spawn_main" in said or "ray::_Actor" in said:
+            found.add(child)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fleet") / "undisturbed"
+    assert command(out).wait() == 0
+    return out
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_killing_a_worker_then_the_command_then_resuming_gives_the_undisturbed_episodes(
+    undisturbed: Path, tmp_path: Path, engine: str
+) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="ray is not installed")
+    out, options = tmp_path / "out", ("--workers", "2", "--engine", engine)
+    first = command(out, *options)
+    wait_for(lambda: listed(out))
+    os.kill(min(wait_for(lambda: makers(first.pid))), signal.SIGKILL)
+    before = len(listed(out))
+    wait_for(lambda: len(listed(out)) >= min(before + 3, 12))
+    left = wait_for(lambda: makers(first.pid))
+    first.kill()
+    first.wait()
+    wait_for(lambda: not left & processes().keys(), 30.0)  # nobody goes on behind its back
+    assert 0 < len(listed(out)) < 12
+    again = command(out, *options, "--resume")
+    said, _ = again.communicate()
+    assert again.returncode == 0, said
+    assert hash_of_hashes(out) == hash_of_hashes(undisturbed)
+    assert {name: verify_episode(out / name) for name in listed(out)} == listed(undisturbed)
+    assert not list(out.glob(".*"))
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_ends_quickly_and_keeps_what_is_finished(
+    undisturbed: Path, tmp_path: Path, engine: str, how: signal.Signals
+) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="ray is not installed")
+    out = tmp_path / "out"
+    begun = command(out, "--workers", "2", "--engine", engine)
+    wait_for(lambda: len(listed(out)) >= 2)
+    family = descendants(begun.pid)
+    began = time.monotonic()
+    os.killpg(begun.pid, how) if how == signal.SIGINT else begun.send_signal(how)
+    said, _ = begun.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert begun.returncode == 130, said
+    assert said.rstrip().endswith("interrupted")
+    assert "Traceback" not in said
+    wait_for(lambda: not family & processes().keys(), 30.0)
+    kept = listed(out)
+    assert 2 <= len(kept) < 12
+    assert {name: verify_episode(out / name) for name in kept} == kept
+    assert kept.items() <= listed(undisturbed).items()
+    assert not list(out.glob(".*"))
