@@ -34,4 +34,4 @@ class Boxes(NamedTuple):
 def no_boxes() -> Boxes:
     """No boxes."""
     nothing = np.zeros(0)
-    return Boxes(*[nothing] * 7, np.zeros(0, np.int64))
+    return Boxes(nothing, nothing, nothing, nothing, nothing, nothing, nothing, np.zeros(0, np.int64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
@@ -47,6 +48,7 @@ class Street(NamedTuple):
     door_edge: Int[ndarray, "d"]  # doors of houses, where walks begin and end: edge ...
     door_s: Float[ndarray, "d"]  # ... metres along it ...
     door_d: Float[ndarray, "d"]  # ... and metres to its left
+    inside: Int[ndarray, "m"] = np.zeros(0, np.int64)  # lanes away from junctions on which vehicles may start
 
 
 @dataclass(frozen=True, kw_only=True)
