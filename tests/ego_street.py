@@ -7,10 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drivewm.types import Kind
+from drivewm.types import Kind, RoadMap
 from drivewm_sim.ego_route import Crossing, LineRoute, StopLine
 from drivewm_sim.lines import make_lines
-from drivewm_sim.simulator import DECISION_S, Agents, Capabilities, EgoCommand, Event, Frame, Intent, Scenario
+from drivewm_sim.simulator import (
+    AGENT_TYPES,
+    DECISION_S,
+    Agents,
+    Capabilities,
+    EgoCommand,
+    Event,
+    Frame,
+    Intent,
+    Scenario,
+)
 
 EGO = 0
 
@@ -40,13 +50,6 @@ class Other:
     intent: Intent = Intent.WALKING
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignalFrame(Frame):
-    """A frame of a town with signals."""
-
-    signals: tuple[int, ...] = ()
-
-
 def make_frame(
     *others: Other,
     index: int = 0,
@@ -54,28 +57,36 @@ def make_frame(
     y: float = 0.0,
     yaw: float = 0.0,
     speed: float = 8.0,
-    signals: tuple[int, ...] | None = None,
+    signals: tuple[int, ...] = (),
     events: tuple[Event, ...] = (),
     finished: bool = False,
 ) -> Frame:
     """The ego (uid 0, 4.5 m by 1.9 m) and others, uids 1, 2, ... as given."""
     size = {Kind.PEDESTRIAN: (0.5, 0.5), Kind.CYCLIST: (1.8, 0.6), Kind.VEHICLE: (4.5, 1.9)}
+    kind = np.array([int(Kind.VEHICLE), *(int(o.kind) for o in others)])
+    count = len(kind)
     agents = Agents(
-        uid=np.arange(len(others) + 1),
-        kind=np.array([int(Kind.VEHICLE), *(int(o.kind) for o in others)]),
+        uid=np.arange(count),
+        kind=kind,
+        type=np.where(kind == Kind.VEHICLE, AGENT_TYPES.index("car"), kind),
         pose=np.array([[x, y, yaw], *([o.x, o.y, math.atan2(o.vy, o.vx)] for o in others)]),
+        elevation=np.zeros(count),
         velocity=np.array([[speed * math.cos(yaw), speed * math.sin(yaw)], *([o.vx, o.vy] for o in others)]),
         size=np.array([(4.5, 1.9), *(size[o.kind] for o in others)]),
+        height=np.full(count, 1.7),
+        truth_uid=np.arange(count),
         intent=np.array([int(Intent.DRIVING), *(int(o.intent) for o in others)]),
+        age=np.zeros(count, np.int64),
     )
-    time_s = round(index * DECISION_S, 6)
-    if signals is None:
-        return Frame(
-            index=index, time_s=time_s, ego_uid=EGO, truth=agents, perceived=agents, events=events,
-            finished=finished,
-        )  # fmt: skip
-    return SignalFrame(
-        index=index, time_s=time_s, ego_uid=EGO, truth=agents, perceived=agents, signals=signals
+    return Frame(
+        index=index,
+        time_s=round(index * DECISION_S, 6),
+        ego_uid=EGO,
+        truth=agents,
+        perceived=agents,
+        signals=signals,
+        events=events,
+        finished=finished,
     )
 
 
@@ -93,7 +104,7 @@ class StraightStreet:
     """A `Simulator` of it. The route ends at `end` metres."""
 
     def __init__(
-        self, *others: Other, speed: float = 8.0, end: float = 500.0, signals: tuple[int, ...] | None = None
+        self, *others: Other, speed: float = 8.0, end: float = 500.0, signals: tuple[int, ...] = ()
     ) -> None:
         self._first = _Now(0, 50.0, 0.0, 0.0, speed, others)
         self._now, self._end, self._signals = self._first, end, signals
@@ -101,6 +112,14 @@ class StraightStreet:
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(branching=True, sensors=False)
+
+    @property
+    def route(self) -> LineRoute:
+        return straight_route()
+
+    @property
+    def road_map(self) -> RoadMap:
+        return RoadMap.empty()
 
     def reset(self, scenario: Scenario, seed: int) -> Frame:
         self._now = self._first

@@ -62,7 +62,7 @@ def test_an_episode_holds_truth_perception_commands_and_the_map(collected: Path)
     episode = read_episode(collected / "seed7_000000")
     assert episode.ego_id == "0"
     assert episode.truth["agent_type"][episode.truth["agent_id"] == "0"].tolist() == ["ego_vehicle"] * 5
-    assert set(episode.truth["agent_type"]) == {"ego_vehicle", "car", "pedestrian"}
+    assert {"ego_vehicle", "car", "pedestrian"} <= set(episode.truth["agent_type"])
     assert len(episode.perceived["x_m"]) < len(episode.truth["x_m"])
     np.testing.assert_allclose(episode.frames["t_s"], [0.0, 0.1, 0.2, 0.3, 0.4])
     assert {

@@ -74,7 +74,8 @@ def test_the_page_and_the_picture_show_the_seconds_asked_for(made: Path) -> None
     data = json.loads(found[1])
     frames = data["frames"]
     assert [frame["t"] for frame in frames] == pytest.approx(np.arange(2.8, 4.31, 0.2))
-    assert all(agent["source"] == "model" for frame in frames for agent in frame["forecast"]["agents"])
+    sources = [agent["source"] for frame in frames for agent in frame["forecast"]["agents"]]
+    assert sources.count("model") > 0.8 * len(sources)  # the rest: just appeared, or too far from the middle
     ego = next(i for i, agent in enumerate(data["agents"]) if agent["ego"])
     for frame in frames:  # what really happened is known to the end of the forecast
         assert len(frame["future"][frame["agent"].index(ego)]) == 12 * 2
@@ -93,7 +94,7 @@ def test_the_table_forecasts_the_stored_episode(made: Path) -> None:
 
 def test_every_group_stands_beside_constant_velocity(made: Path) -> None:
     figures = json.loads(made.with_name("figures.json").read_text())
-    assert list(figures["groups"]) == [AT_THE_ROADWAY, "pedestrians", "vehicles"]
+    assert list(figures["groups"]) == [AT_THE_ROADWAY, "pedestrians", "cyclists", "vehicles"]
     for group in figures["groups"].values():
         assert list(group) == ["model", "constant velocity"]
         ours, theirs = group.values()

@@ -18,10 +18,11 @@ from drivewm_sim.ego_planner import (
     PredictorFutures,
     constant_velocity_futures,
 )
-from drivewm_sim.ego_route import LineRoute, StopLine, ego_state, street_route
+from drivewm_sim.ego_route import LineRoute, StopLine, ego_state
+from drivewm_sim.ego_way import choose_way
 from drivewm_sim.roads.signals import Aspect
+from drivewm_sim.roads.towns import load_town
 from drivewm_sim.simulator import EgoCommand, Frame, Intent, Scenario
-from drivewm_sim.town import load_town
 
 SCENARIO = Scenario(ego_speed_mps=8.0)
 WALL = Other(x=110.0, y=0.0, kind=Kind.VEHICLE, intent=Intent.DRIVING)
@@ -51,7 +52,7 @@ def signalled_route() -> LineRoute:
 
 
 def test_locating_a_point_of_the_route_gives_its_s_and_d_back() -> None:
-    route = street_route(load_town("crossing").graph)
+    route = choose_way(load_town("crossing").street, 1).route
     s, d = np.array([5.0, 60.0, 120.0]), np.array([-1.0, 0.0, 2.5])
     found = route.locate(route.points(s, d)[:, :2])
     np.testing.assert_allclose(found[0], s, atol=0.02)
@@ -59,7 +60,7 @@ def test_locating_a_point_of_the_route_gives_its_s_and_d_back() -> None:
 
 
 def test_a_zebra_of_the_street_is_a_crossing_of_the_route() -> None:
-    (crossing,) = street_route(load_town("crossing").graph).crossings
+    (crossing,) = choose_way(load_town("crossing").street, 1).route.crossings
     assert 2.0 < crossing.s_out - crossing.s_in < 6.0
 
 

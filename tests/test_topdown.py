@@ -19,7 +19,7 @@ from drivewm_eval.topdown import (
     write_film,
     write_sheet,
 )
-from drivewm_sim.simulator import Agents, Frame, Intent
+from drivewm_sim.simulator import AGENT_TYPES, Agents, Frame, Intent
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -34,10 +34,15 @@ def frames(count: int = 5) -> list[Frame]:
         agents = Agents(
             uid=np.array([1, 7]),
             kind=np.array([int(Kind.VEHICLE), int(Kind.PEDESTRIAN)]),
+            type=np.array([AGENT_TYPES.index("car"), AGENT_TYPES.index("pedestrian")]),
             pose=np.array([[5 * t_s - 8, -1.75, 0], [10, t_s, np.pi / 2]]),
             velocity=np.array([[5.0, 0.0], [0.0, 1.0]]),
+            elevation=np.zeros(2),
             size=np.array([[4.5, 1.9], [0.5, 0.5]]),
+            height=np.array([1.5, 1.7]),
+            truth_uid=np.array([1, 7]),
             intent=np.array([int(Intent.DRIVING), int(Intent.CROSSING)]),
+            age=np.zeros(2, np.int64),
         )
         out.append(Frame(index=index, time_s=t_s, ego_uid=1, truth=agents, perceived=agents))
     return out

@@ -78,6 +78,7 @@ class Episode:
     ego_id: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)  # seed, versions, scenario: plain JSON values
     branches: Branches | None = None  # in provenance["branches"]: the moments and plans
+    events: dict[str, ndarray] | None = None  # a row an event: frame, t_s, name, agent_id, ...
 
 
 def write_episode(folder: Path, episode: Episode) -> str:
@@ -130,6 +131,7 @@ def read_episode(folder: Path) -> Episode:
         ego_id=about["ego_id"],
         provenance=about["provenance"],
         branches=_branches_of(folder, about),
+        events=read_episode_table(folder, "events", about) if "events" in about["tables"] else None,
     )
 
 
@@ -211,7 +213,9 @@ def _tables_of(episode: Episode) -> dict[str, dict[str, ndarray]]:
         "frames": _cast(episode.frames),
         "map": _map_rows(episode.road_map),
     }
-    for name in ("truth", "perceived", "frames"):
+    if episode.events is not None:
+        tables["events"] = _cast(episode.events)
+    for name in tables.keys() - {"map"}:
         columns = tables[name]
         length_of(columns)
         if not {"frame", "t_s"} <= columns.keys():

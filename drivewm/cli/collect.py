@@ -47,6 +47,9 @@ class Collect:
     policy: Literal["rule", "random", "held", "planner", "mixed"] = "rule"
     # The bundle whose forecasts the planner asks for, a folder or a name; without one, constant velocity.
     predictor: str | None = None
+    # What the ego perceives: none: everybody within 60 m, exactly; tracks: what a tracker model makes of a
+    # simulated lidar; images: the same, and range images and bird's-eye grids are stored.
+    sensors: Literal["none", "tracks", "images"] = "tracks"
     # Moments of each episode from which the five plans are tried, stored beside it as counterfactuals.
     branches: int = 0
     # Seconds that a branch lasts.
@@ -128,8 +131,8 @@ class Collect:
         if importlib.util.find_spec("numba") is None:
             raise InputError('pip install "drivewm[sim]" to simulate (numba is missing)')
         self._predictor_hash()
+        from drivewm_sim.roads.towns import town_names
         from drivewm_sim.scenarios import SCENARIOS
-        from drivewm_sim.town import town_names
 
         for option, given, known in (
             ("--town", self.town, town_names()), ("--scenario", self.scenario, tuple(SCENARIOS))
@@ -151,7 +154,7 @@ class Collect:
     def _recipe(self) -> dict[str, Any]:
         from drivewm import __version__
 
-        fields = ("backend", "policy", "seconds", "seed", "branches", "branch_seconds")
+        fields = ("backend", "policy", "sensors", "seconds", "seed", "branches", "branch_seconds")
         lists = {"town": list(self.town), "scenario": list(self.scenario)}
         named = {"predictor": self._predictor_hash(), "version": __version__}
         return {name: getattr(self, name) for name in fields} | lists | named
@@ -197,6 +200,7 @@ class Collect:
                     seed=episode_seed(self.seed, index),
                     branching=branching,
                     predictor=predictor,
+                    sensors=self.sensors,
                 )
             )
         return jobs

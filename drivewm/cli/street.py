@@ -131,12 +131,18 @@ class Street:
             known = ", ".join(r.scene for r in recordings[:10])
             raise InputError(f"--scene {self.scene!r} is not in the data; there are {known}")
         recording = chosen[0]
-        notes = label_column(recording, "intent")
-        if self.picture.suffix == ".gif":
-            moments = moments_of_recording(recording, every=0.2, begin=self.begin, seconds=20, notes=notes)
+        film = self.picture.suffix == ".gif"
+        moments = moments_of_recording(
+            recording,
+            every=0.2 if film else 1.0,
+            begin=self.begin,
+            seconds=20 if film else 7,
+            notes=label_column(recording, "intent"),
+            headings=label_column(recording, "heading_rad"),
+        )
+        if film:
             write_film(self.picture, moments, recording.road_map, fps=5)
         else:
-            moments = moments_of_recording(recording, every=1.0, begin=self.begin, seconds=7, notes=notes)
             write_sheet(self.picture, moments, recording.road_map)
 
 

@@ -58,12 +58,16 @@ def moments_of_recording(
     begin: float = 0.0,
     seconds: float = np.inf,
     notes: Notes | None = None,
+    headings: Notes | None = None,
 ) -> list[ReportFrame]:
-    """Moments of a recording `every` seconds, from `begin` seconds after its first frame on."""
+    """Moments of a recording `every` seconds, from `begin` seconds after its first frame on.
+
+    `headings` (radians as text, keyed like `notes`) turn the boxes of those whose motion shows no heading.
+    """
     start = float(recording.t_s.min()) if len(recording.t_s) else 0.0
     times = anchor_times(recording, every)
     times = times[(times >= start + begin - 1e-6) & (times <= start + begin + seconds + 1e-6)]
-    return [_moment(recording, float(t_s), notes) for t_s in times]
+    return [_moment(recording, float(t_s), notes, headings or {}) for t_s in times]
 
 
 def moments_of_frames(frames: Sequence[Frame], *, every: int = 1) -> list[ReportFrame]:
@@ -183,7 +187,7 @@ def _images(
     return images
 
 
-def _moment(recording: Recording, t_s: float, notes: Notes | None) -> ReportFrame:
+def _moment(recording: Recording, t_s: float, notes: Notes | None, headings: Notes) -> ReportFrame:
     agents = recording.agents_at(t_s)
     agents = agents[recording.kind[agents] != CONTEXT]
     ages = np.arange(0.0, TRAIL_S + 1e-9, TRAIL_STEP_S)
@@ -199,6 +203,10 @@ def _moment(recording: Recording, t_s: float, notes: Notes | None) -> ReportFram
         size=recording.size[agents],
         ids=ids,
     )
+    for row, agent_id in enumerate(ids):
+        heading = headings.get((round(t_s, 3), agent_id))
+        if heading and not tracks.heading_valid[row]:
+            tracks.pose[row, :, 2], tracks.heading_valid[row] = float(heading), True
     told = tuple((notes or {}).get((round(t_s, 3), agent_id), "") for agent_id in ids) if notes else ()
     return ReportFrame(
         t_s=t_s, tracks=tracks, ego_id=recording.ego_id, notes=tuple(note.replace("_", " ") for note in told)

@@ -19,16 +19,22 @@ from drivewm_datasets.episode import Branches, Episode, write_episode
 from drivewm_sim.branches import Branching, Drive, branch_out, may_branch
 from drivewm_sim.ego import POLICIES, EgoPolicy
 from drivewm_sim.ego_planner import PlannerPolicy, PredictorFutures
-from drivewm_sim.ego_route import EgoRoute, street_route
+from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.embedded import EmbeddedSimulator
-from drivewm_sim.episode_tables import frame_columns, tracks_columns
-from drivewm_sim.simulator import DECISION_S, Scenario, Simulator
-from drivewm_sim.town import load_town
+from drivewm_sim.episode_tables import event_columns, frame_columns, image_columns, tracks_columns
+from drivewm_sim.sensors.suite import SensorSuite
+from drivewm_sim.simulator import DECISION_S, Frame, Scenario, Simulator
 
 if TYPE_CHECKING:
     from drivewm.predictor import Predictor
 
 DATASET = "drivewm_sim"
+SENSORS = {
+    "none": "all agents within 60 m, without sensor noise",
+    "tracks": "tracks of a tracker model fed by a simulated lidar",
+    "images": "the same, with range images and bird's-eye grids stored",
+}
+"""What the ego may perceive, by name."""
 NO_BRANCHES = Branching(moments=0)
 
 
@@ -43,6 +49,7 @@ class EpisodeJob:
     seed: int
     branching: Branching = NO_BRANCHES
     predictor: str | None = None  # the bundle that the planner asks; None: constant velocity
+    sensors: str = "tracks"  # one of SENSORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +86,11 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
     """Simulates and stores one episode."""
     watch = Stopwatch()
     predictor = _predictor(job.predictor) if job.predictor and job.policy == "planner" else None
+    simulator = EmbeddedSimulator(sensors=None if job.sensors == "none" else SensorSuite())
     episode, events = collect_episode(
-        EmbeddedSimulator(), job.scenario, job.policy, job.seed, job.name, job.branching, predictor, watch.lap
-    )
+        simulator, job.scenario, job.policy, job.seed, job.name,
+        job.branching, predictor, job.sensors == "images", watch.lap,
+    )  # fmt: skip
     folder = job.out / job.name
     if folder.exists():  # an earlier, damaged or unlisted one
         shutil.rmtree(folder)
@@ -119,16 +128,18 @@ def collect_episode(
     name: str,
     branching: Branching = NO_BRANCHES,
     predictor: Predictor | None = None,
+    images: bool = False,
     lap: Callable[[str], None] = lambda _: None,
 ) -> tuple[Episode, Counter[str]]:
     """Drives until time is up or the ego has arrived, then branches; frames are logged with the command that
-    follows. `lap` is told when something is done: simulate, branch, tables."""
-    town = load_town(scenario.town)
-    route = street_route(town.graph)
-    driver = _driver(policy, route, scenario, seed, predictor, town.road_map)
-    drive = _drive(simulator, driver, scenario, seed, keep=branching.moments > 0)
+    follows. `images` keeps what the sensors gave. `lap` is told what is done: simulate, branch, tables."""
+    first = simulator.reset(scenario, seed)
+    route, road_map = simulator.route, simulator.road_map
+    driver = _driver(policy, route, scenario, seed, predictor, road_map)
+    drive = _drive(simulator, first, driver, scenario, keep=branching.moments > 0)
     lap("simulate")
     branches = branch_out(simulator, drive, route, branching, seed) if branching.moments else None
+    perception = SENSORS["none" if not simulator.capabilities.sensors else "images" if images else "tracks"]
     simulator.close()
     lap("branch")
     frames = drive.frames
@@ -137,11 +148,12 @@ def collect_episode(
         scene=name,
         truth=tracks_columns(frames, [f.truth for f in frames]),
         perceived=tracks_columns(frames, [f.perceived for f in frames]),
-        frames=frame_columns(frames, drive.commands),
-        road_map=town.road_map,
+        frames=frame_columns(frames, drive.commands) | (image_columns(frames) if images else {}),
+        road_map=road_map,
         ego_id=str(frames[0].ego_uid),
-        provenance=_provenance(scenario, policy, seed, predictor),
+        provenance=_provenance(scenario, policy, seed, predictor) | {"perception": perception},
         branches=branches,
+        events=event_columns(frames),
     )
     if branches is not None:
         episode = replace(episode, provenance=episode.provenance | {"branches": _about(branches, branching)})
@@ -162,10 +174,9 @@ def _driver(
     return POLICIES[policy](route, scenario, seed)
 
 
-def _drive(simulator: Simulator, driver: EgoPolicy, scenario: Scenario, seed: int, keep: bool) -> Drive:
-    """The episode; with `keep`, snapshots of the moments from which it may be branched."""
+def _drive(simulator: Simulator, frame: Frame, driver: EgoPolicy, scenario: Scenario, keep: bool) -> Drive:
+    """The episode from its first frame on; with `keep`, snapshots from which it may be branched."""
     drive = Drive()
-    frame = simulator.reset(scenario, seed)
     while not frame.finished:
         if keep and may_branch(len(drive.frames)):
             drive.snapshots[len(drive.frames)] = simulator.snapshot()
@@ -184,7 +195,6 @@ def _provenance(scenario: Scenario, policy: str, seed: int, predictor: Predictor
         "seed": seed,
         "policy": policy,
         "scenario": asdict(scenario),
-        "perception": "all agents within 60 m, without sensor noise",
     }
     return about if predictor is None else about | {"predictor": predictor.runtime.hash}
 

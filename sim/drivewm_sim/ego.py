@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from drivewm_sim.ego_planner import PlannerPolicy
-from drivewm_sim.ego_route import EgoRoute, street_route
+from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.ego_rules import emergency, follow, for_pedestrians, for_signals, look, smoothed
 from drivewm_sim.plans import PLANS, PlanStart, plan_command, plan_start, steering
 from drivewm_sim.randomness import EGO, uniform
-from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.simulator import DECISION_S, EgoCommand, Frame, Scenario
 
 RECKLESS = 0.1
@@ -117,22 +116,10 @@ class HeldPolicy:
         return plan, plan_start(frame, self._route), self._draw_at(self._turn, 2) < RECKLESS
 
 
-_KINDS: dict[str, Callable[[EgoRoute, Scenario, int], EgoPolicy]] = {
+POLICIES: dict[str, Callable[[EgoRoute, Scenario, int], EgoPolicy]] = {
     "rule": RulePolicy,
     "random": RandomPolicy,
     "held": HeldPolicy,
     "planner": PlannerPolicy,
 }
-
-
-def _driving(kind: str) -> Callable[[EgoRoute | RoadGraph, Scenario, int], EgoPolicy]:
-    def make(road: EgoRoute | RoadGraph, scenario: Scenario, seed: int) -> EgoPolicy:
-        return _KINDS[kind](street_route(road) if isinstance(road, RoadGraph) else road, scenario, seed)
-
-    return make
-
-
-POLICIES: dict[str, Callable[[EgoRoute | RoadGraph, Scenario, int], EgoPolicy]] = {
-    kind: _driving(kind) for kind in _KINDS
-}
-"""Policies by name; of a street's graph they take the ego's route."""
+"""Policies by name."""

@@ -15,7 +15,6 @@ from numpy import ndarray
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_length, line_point, project
-from drivewm_sim.road_graph import RoadGraph
 from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.simulator import Frame
 
@@ -36,9 +35,8 @@ class StopLine:
     signal: int  # row of `Frame.signals`
 
     def aspect(self, frame: Frame) -> Aspect:
-        """What its signal shows; green in a world without signals."""
-        signals = getattr(frame, "signals", None)
-        return Aspect.GREEN if signals is None else Aspect(int(signals[self.signal]))
+        """What its signal shows; green in a world that tells no signals."""
+        return Aspect(int(frame.signals[self.signal])) if frame.signals else Aspect.GREEN
 
 
 class EgoRoute(Protocol):
@@ -106,21 +104,6 @@ class LineRoute:
 
     def speed_cap(self, s: float) -> float:
         return float(self.cap[min(max(round(s / self.lines.step[self.line]), 0), len(self.cap) - 1)])
-
-
-def street_route(graph: RoadGraph, route: int = 0) -> LineRoute:
-    """One of the vehicle routes of a single street; it has zebras and no signals."""
-    rows = slice(graph.routes.start[route], graph.routes.start[route + 1])
-    crossed = np.flatnonzero(np.isfinite(graph.zebra_in[:, route]))
-    return LineRoute(
-        lines=graph.routes,
-        line=route,
-        cap=graph.route_cap[rows],
-        crossings=tuple(
-            Crossing(s_in=float(graph.zebra_in[z, route]), s_out=float(graph.zebra_out[z, route]))
-            for z in crossed
-        ),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

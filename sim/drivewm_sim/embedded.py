@@ -8,202 +8,220 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
-from drivewm.frames import wrap_angle
-from drivewm.types import Kind
-from drivewm_sim import pedestrians, state, vehicles, walking
-from drivewm_sim.kernel import kernel
-from drivewm_sim.lines import line_length
-from drivewm_sim.road_graph import RoadGraph
-from drivewm_sim.simulator import (
-    DECISION_S,
-    PHYSICS_S,
-    Agents,
-    Capabilities,
-    EgoCommand,
-    Event,
-    Frame,
-    Intent,
-    Scenario,
-)  # fmt: skip
-from drivewm_sim.spawners import EGO_UID, arrivals, departures, empty_world, enter_ego
-from drivewm_sim.state import Pedestrians, Vehicles, World
-from drivewm_sim.town import Town, load_town
+from drivewm.types import RoadMap
+from drivewm_sim.agents import agents_of, tracked
+from drivewm_sim.ego_route import EgoRoute
+from drivewm_sim.ego_way import EGO_UID, EgoWay
+from drivewm_sim.episode_plan import plan_episode
+from drivewm_sim.events import Before, changes
+from drivewm_sim.lines import line_height
+from drivewm_sim.roads.signals import aspect
+from drivewm_sim.roads.town import Town
+from drivewm_sim.roads.towns import load_town
+from drivewm_sim.sensors import suite
+from drivewm_sim.sensors.bodies import bodies_of
+from drivewm_sim.sensors.raycast import LidarPose
+from drivewm_sim.sensors.suite import Sensed, SensorState, SensorSuite
+from drivewm_sim.sensors.tracker import reported
+from drivewm_sim.simulator import DECISION_S, Capabilities, EgoCommand, Event, Frame, Scenario
+from drivewm_sim.street import directors, state, traffic, vehicle_arrivals
+from drivewm_sim.street.scripts import Scripts, no_scripts
+from drivewm_sim.street.state import Controller, Model, World
+from drivewm_sim.street.traffic import Setting
 
 PERCEPTION_M = 60.0
-"""The car knows every agent this near, exactly: this backend has no sensor model."""
-_SUBSTEPS = round(DECISION_S / PHYSICS_S)
+"""Without sensors the car knows every agent this near, exactly."""
+MAX_ACCELERATION, EMERGENCY, MAX_CURVATURE = 4.0, 8.0, 0.2
+CLEAR_M = 6.0
+"""Round the ego's start nobody drives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """An instant of one episode."""
 
-    world: World
+    setting: Setting
     scenario: Scenario
-    seed: int
-    town: Town
+    way: EgoWay
+    world: World
+    scripts: Scripts
+    directors: ndarray  # rows of street.directors.DIRECTOR
+    sensors: SensorState | None
     index: int
 
 
-@kernel
-def _advance(cars: Vehicles, people: Pedestrians, graph: RoadGraph, seed: int, tick: int) -> None:
-    on = vehicles.locate(people, graph)
-    vehicles.decide(cars, people, on, graph, seed)
-    pedestrians.decide(people, cars, on, graph, seed, tick)
-    for _ in range(_SUBSTEPS):
-        vehicles.integrate(cars, graph, PHYSICS_S)
-        walking.integrate(people, cars, graph, PHYSICS_S)
-    for p in range(len(people.uid)):
-        touched = -1
-        for j in range(len(cars.uid)):
-            if walking.from_box(people.x[p], people.y[p], j, cars)[2] < 0.5 * walking.BODY_M:
-                touched = cars.uid[j]
-        people.touched[p] = touched
-
-
 class EmbeddedSimulator:
-    """A `Simulator` on NumPy arrays and Numba kernels. Takes the scenario's town, or the one handed in."""
+    """A `Simulator` on NumPy arrays and Numba kernels. Takes the scenario's town, or the one handed in.
 
-    def __init__(self, town: Town | None = None) -> None:
+    With a `SensorSuite` the ego perceives what its sensors give; without one, everybody within 60 m.
+    """
+
+    def __init__(self, town: Town | None = None, sensors: SensorSuite | None = None) -> None:
         self._given_town = town
+        self._suite = sensors
         self._now: Snapshot | None = None
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(branching=True, sensors=False)
+        return Capabilities(branching=True, sensors=self._suite is not None)
 
     def reset(self, scenario: Scenario, seed: int) -> Frame:
         """The first frame: the street after its warm-up, the ego at its start."""
-        town = self._given_town or load_town(scenario.town)
-        world = empty_world(town.graph, scenario, seed)
-        self._now = Snapshot(world, scenario, seed, town, 0)
+        plan = plan_episode(self._given_town or load_town(scenario.town), scenario, seed)
+        setting = plan.setting
+        world, scripts = traffic.first_world(setting), no_scripts()
         for _ in range(round(scenario.warm_up_s / DECISION_S)):
-            world = _step(world, self._now)
-        self._now = replace(self._now, world=enter_ego(world, town.graph, scenario))
-        return _frame(self._now, ())
+            traffic.step(world, scripts, setting)
+            world = traffic.come_and_go(world, setting)
+        world = _enter(world, setting, plan.way, scenario)
+        played = directors.no_directors()
+        for staged in plan.situations:
+            played, cars, people, scripts = directors.enter(
+                staged, played, world.vehicles, world.pedestrians, scripts
+            )
+            world = world._replace(vehicles=cars, pedestrians=people)
+        self._now = Snapshot(
+            setting=setting,
+            scenario=scenario,
+            way=plan.way,
+            world=world,
+            scripts=scripts,
+            directors=played,
+            sensors=suite.no_memory(self._suite) if self._suite else None,
+            index=0,
+        )
+        return self._frame(())
 
     def step(self, ego: EgoCommand) -> Frame:
         """The frame 0.1 s later. Commands beyond what a car can do are limited."""
         if not (math.isfinite(ego.acceleration) and math.isfinite(ego.curvature)):
             raise ValueError(f"the ego command must be finite, got {ego}")
         now = self._running()
-        cars, people = now.world.vehicles, now.world.pedestrians
-        cars["command"][0] = min(max(ego.acceleration, -vehicles.EMERGENCY), 4.0)
-        cars["curvature"][0] = min(max(ego.curvature, -vehicles.MAX_CURVATURE), vehicles.MAX_CURVATURE)
-        before = (
-            cars["uid"],
-            cars["intent"].copy(),
-            people["uid"],
-            people["intent"].copy(),
-            people["touched"].copy(),
-        )
-        _advance(cars, people, now.town.graph, now.seed, now.world.tick)
-        events = _events(*before, cars, people)
-        self._now = replace(now, world=_come_and_go(now.world, now), index=now.index + 1)
-        return _frame(self._now, events)
+        cars = now.world.vehicles
+        cars["command"][0] = min(max(ego.acceleration, -EMERGENCY), MAX_ACCELERATION)
+        cars["steer"][0] = min(max(ego.curvature, -MAX_CURVATURE), MAX_CURVATURE)
+        before = Before.of(now.world, now.directors)
+        street = now.setting.street
+        directors.direct(
+            now.directors.view(np.recarray), cars.view(np.recarray),
+            now.world.pedestrians.view(np.recarray), street.walks, street.signals, now.world.tick,
+        )  # fmt: skip
+        traffic.step(now.world, now.scripts, now.setting)
+        events = changes(before, now.world, now.directors)
+        world = traffic.come_and_go(now.world, now.setting)
+        self._now = replace(now, world=world, index=now.index + 1)
+        return self._frame(events)
 
     def snapshot(self) -> Snapshot:
         """This instant; stepping on does not change it."""
-        now = self._running()
-        return replace(now, world=state.copy(now.world))
+        return _copy(self._running())
 
     def restore(self, snapshot: Snapshot) -> Frame:
-        """Back to an instant, which may be used again. The frame has no events."""
-        self._now = replace(snapshot, world=state.copy(snapshot.world))
-        return _frame(self._now, ())
+        """Back to an instant, which may be used again. The frame has neither events nor a sweep."""
+        self._now = _copy(snapshot)
+        return self._frame((), sense=False)
 
     def close(self) -> None:
         self._now = None
+
+    @property
+    def route(self) -> EgoRoute:
+        """Where the ego is meant to drive in this episode."""
+        return self._running().way.route
+
+    @property
+    def road_map(self) -> RoadMap:
+        """The town's map."""
+        return self._running().setting.town.road_map
 
     def _running(self) -> Snapshot:
         if self._now is None:
             raise RuntimeError("call reset() before step() and snapshot()")
         return self._now
 
+    def _frame(self, events: tuple[Event, ...], sense: bool = True) -> Frame:
+        now = self._running()
+        truth = agents_of(now.world)
+        sensed: Sensed | None = None
+        if self._suite is not None and now.sensors is not None:
+            memory = now.sensors
+            if sense:
+                sensed, memory = self._sense(now, self._suite, memory)
+                self._now = now = replace(now, sensors=memory)
+            perceived = tracked(truth, reported(memory.tracks), EGO_UID)
+        else:
+            offset = truth.pose[:, :2] - truth.pose[0, :2]
+            perceived = truth.where(np.hypot(offset[:, 0], offset[:, 1]) <= PERCEPTION_M)
+        signals = now.setting.street.signals
+        time_s = now.world.tick * DECISION_S
+        return Frame(
+            index=now.index,
+            time_s=round(now.index * DECISION_S, 6),
+            ego_uid=EGO_UID,
+            truth=truth,
+            perceived=perceived,
+            signals=tuple(aspect(signals, g, time_s)[0] for g in range(len(signals.cycle))),
+            events=events,
+            finished=_finished(now),
+            sensed=sensed,
+        )
 
-def _step(world: World, now: Snapshot) -> World:
-    _advance(world.vehicles, world.pedestrians, now.town.graph, now.seed, world.tick)
-    return _come_and_go(world, now)
+    def _sense(self, now: Snapshot, sensors: SensorSuite, memory: SensorState) -> tuple[Sensed, SensorState]:
+        cars, street = now.world.vehicles, now.setting.street
+        x, y, z, yaw = (float(cars[name][0]) for name in ("x", "y", "z", "yaw"))
+        lane, s = int(cars["lane"][0]), float(cars["s"][0])
+        rise = line_height(street.lanes.lines, lane, s + 2.0) - line_height(street.lanes.lines, lane, s - 2.0)
+        return suite.sense(
+            sensors, memory, now.setting.grid, street.boxes, bodies_of(cars, now.world.pedestrians),
+            LidarPose(x, y, z, yaw, rise / 4.0), ego_uid=EGO_UID, seed=now.setting.seed, tick=now.world.tick,
+        )  # fmt: skip
 
 
-def _come_and_go(world: World, now: Snapshot) -> World:
-    world = departures(world._replace(tick=world.tick + 1), now.town.graph)
-    return arrivals(world, now.town.graph, now.scenario, now.seed)
-
-
-def _events(
-    car_uid: ndarray, car_before: ndarray, uid: ndarray, before: ndarray, touched: ndarray,
-    cars: ndarray, people: ndarray,
-) -> tuple[Event, ...]:  # fmt: skip
-    """What changed within one step, before anybody came or went."""
-    out = []
-    for i in np.flatnonzero(car_before != cars["intent"]):
-        if cars["intent"][i] == Intent.BRAKING:
-            out.append(Event("emergency_brake", int(car_uid[i])))
-        elif cars["intent"][i] == Intent.YIELDING and car_before[i] == Intent.DRIVING:
-            out.append(Event("yield", int(car_uid[i])))
-    for p in np.flatnonzero(before != people["intent"]):
-        was, now = before[p], people["intent"][p]
-        if now == Intent.CROSSING and was != Intent.PAUSING:
-            out.append(Event("crossing_started", int(uid[p])))
-        elif now == Intent.WALKING and was in (Intent.CROSSING, Intent.PAUSING):
-            out.append(Event("crossing_finished", int(uid[p])))
-        elif now == Intent.TURNING_BACK:
-            out.append(Event("turned_back", int(uid[p])))
-    for p in np.flatnonzero((people["touched"] >= 0) & (touched < 0)):
-        out.append(Event("contact", int(uid[p]), int(people["touched"][p])))
-    return tuple(out)
-
-
-def _frame(now: Snapshot, events: tuple[Event, ...]) -> Frame:
-    cars, people = now.world.vehicles, now.world.pedestrians
-    truth = _agents(cars, people)
-    offset = truth.pose[:, :2] - truth.pose[0, :2]
-    return Frame(
-        index=now.index,
-        time_s=round(now.index * DECISION_S, 6),
-        ego_uid=EGO_UID,
-        truth=truth,
-        perceived=truth.where(np.hypot(offset[:, 0], offset[:, 1]) <= PERCEPTION_M),
-        events=events,
-        finished=bool(
-            cars["s"][0]
-            >= line_length(now.town.graph.routes, int(cars["route"][0])) - 0.5 * cars["length"][0]
-        ),
+def _copy(snapshot: Snapshot) -> Snapshot:
+    return replace(
+        snapshot,
+        world=state.copy(snapshot.world),
+        scripts=Scripts(*(column.copy() for column in snapshot.scripts)),
+        directors=snapshot.directors.copy(),
+        sensors=suite.copy(snapshot.sensors) if snapshot.sensors else None,
     )
 
 
-def _agents(cars: ndarray, people: ndarray) -> Agents:
-    """Everybody: the ego first, then in uid order."""
-    count, walkers = len(cars["uid"]), len(people["uid"])
-    standing = (people["intent"] == Intent.WALKING) & (people["halt"] > 0.0)
-    uid = np.concatenate([cars["uid"], people["uid"]])
-    order = np.argsort(uid)
-    pose = np.empty((count + walkers, 3))
-    pose[:count] = np.column_stack([cars["x"], cars["y"], cars["yaw"]])
-    pose[count:] = np.column_stack([people["x"], people["y"], people["yaw"]])
-    pose[:, 2] = wrap_angle(pose[:, 2])
-    velocity = np.empty((count + walkers, 2))
-    velocity[:count] = np.column_stack(
-        [cars["speed"] * np.cos(cars["yaw"]), cars["speed"] * np.sin(cars["yaw"])]
-    )
-    velocity[count:] = np.column_stack([people["vx"], people["vy"]])
-    size = np.full((count + walkers, 2), walking.BODY_M)
-    size[:count] = np.column_stack([cars["length"], cars["width"]])
-    kind = np.repeat([int(Kind.VEHICLE), int(Kind.PEDESTRIAN)], [count, walkers])
-    intent = np.concatenate([cars["intent"], np.where(standing, int(Intent.PAUSING), people["intent"])])
-    return Agents(
-        uid=uid[order],
-        kind=kind[order],
-        pose=pose[order],
-        velocity=velocity[order],
-        size=size[order],
-        intent=intent[order],
-    )
+def _enter(world: World, setting: Setting, way: EgoWay, scenario: Scenario) -> World:
+    """The world with the ego at its start, and nobody else within its length of it."""
+    street = setting.street
+    agent = vehicle_arrivals.vehicle(street, way.lanes[0], way.start_s, Model.CAR, setting.seed, EGO_UID)
+    length, width, height = vehicle_arrivals.SIZE[Model.CAR]
+    agent |= {"controller": int(Controller.EXTERNAL), "length": length, "width": width, "height": height}
+    fields = vehicle_arrivals.placed(agent, street, 0.0)
+    cars = world.vehicles
+    away = np.hypot(cars["x"] - fields["x"], cars["y"] - fields["y"]) - 0.5 * cars["length"]
+    cars = cars[away > 0.5 * length + CLEAR_M]
+    fields["speed"] = _start_speed(cars, fields, way, scenario)
+    fields["past_speed"][:] = fields["speed"]
+    return world._replace(vehicles=state.insert(cars, fields))
+
+
+def _start_speed(cars: ndarray, ego: dict[str, float], way: EgoWay, scenario: Scenario) -> float:
+    """m/s: what the ego likes, the road allows, and the one ahead leaves."""
+    speed = min(scenario.ego_speed_mps, way.route.speed_cap(ego["s"]))
+    ahead = cars[(cars["lane"] == ego["lane"]) & (cars["s"] > ego["s"])]
+    if len(ahead):
+        gap = float((ahead["s"] - 0.5 * ahead["length"]).min()) - ego["s"] - 0.5 * ego["length"]
+        slowest = float(ahead["speed"][np.argmin(ahead["s"])])
+        speed = min(speed, math.sqrt(slowest**2 + 2.0 * 2.0 * max(gap - 2.0, 0.0)))
+    return speed
+
+
+def _finished(now: Snapshot) -> bool:
+    ego = now.world.vehicles[0]
+    (s,), (d,) = now.way.route.locate(np.array([[ego["x"], ego["y"]]]))
+    end = now.way.route.length - 0.5 * float(ego["length"])
+    return bool(s >= end and abs(d) < 10.0)
 
 
 def compile_kernels() -> None:
     """Compiles everything a simulation needs, or loads it from the cache on disk."""
-    simulator = EmbeddedSimulator()
+    simulator = EmbeddedSimulator(sensors=SensorSuite())
     simulator.reset(Scenario(warm_up_s=DECISION_S), seed=0)
     simulator.step(EgoCommand())

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+
+if TYPE_CHECKING:
+    from drivewm.types import RoadMap
+    from drivewm_sim.ego_route import EgoRoute
+    from drivewm_sim.sensors.suite import Sensed
 
 PHYSICS_S = 0.05
 """Bodies move in steps of this many seconds."""
 DECISION_S = 0.1
 """Decisions are taken, and frames logged, this often (seconds)."""
+AGENT_TYPES = ("pedestrian", "cyclist", "car", "van", "truck", "bus")
+"""What `Agents.type` counts."""
 
 
 class Intent(IntEnum):
@@ -38,32 +45,37 @@ class Intent(IntEnum):
 class Agents:
     """Agents at one instant in the scene frame, ordered by uid. Axis: N agents."""
 
-    uid: Int[ndarray, "N"]  # unique within an episode, never reused
+    uid: Int[ndarray, "N"]  # unique within an episode, never reused; of a track: what the car calls it
     kind: Int[ndarray, "N"]  # drivewm.types.Kind
+    type: Int[ndarray, "N"]  # index of AGENT_TYPES
     pose: Float[ndarray, "N 3"]  # x, y of the box centre (m), yaw in [-pi, pi)
+    elevation: Float[ndarray, "N"]  # z of the ground there (m)
     velocity: Float[ndarray, "N 2"]  # m/s
     size: Float[ndarray, "N 2"]  # length, width (m)
+    height: Float[ndarray, "N"]  # m
+    # Labels, never inputs:
+    truth_uid: Int[ndarray, "N"]  # who it truly is
     intent: Int[ndarray, "N"]  # Intent
+    age: Int[ndarray, "N"]  # street.state.Age of a pedestrian
 
     def where(self, keep: Bool[ndarray, "N"]) -> Agents:
         """The agents for which `keep` holds."""
-        return Agents(
-            uid=self.uid[keep],
-            kind=self.kind[keep],
-            pose=self.pose[keep],
-            velocity=self.velocity[keep],
-            size=self.size[keep],
-            intent=self.intent[keep],
-        )
+        return Agents(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened within the last step, to whom, and with whom (-1: nobody)."""
+    """Something that happened within the last step, to whom, and with whom (-1: nobody).
 
-    name: str  # yield, emergency_brake, crossing_started, crossing_finished, turned_back, contact
+    Names: yield, emergency_brake, crossing_started, crossing_finished, turned_back, hesitated, contact;
+    `cause` (street.state.Cause) says why for contacts and brakes. A director that acts is the event
+    `situation`: its first actor, the vehicle it waited for, and as cause the situation's name.
+    """
+
+    name: str
     uid: int
     other: int = -1
+    cause: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +86,11 @@ class Frame:
     time_s: float
     ego_uid: int
     truth: Agents
-    perceived: Agents  # what the car knows; same uids
+    perceived: Agents  # what the car knows, itself among it under its own uid
+    signals: tuple[int, ...] = ()  # what each signal group shows (roads.signals.Aspect)
     events: tuple[Event, ...] = ()
     finished: bool = False  # the ego has reached the end of its route
+    sensed: Sensed | None = None  # of backends with sensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,17 +114,15 @@ class Scenario:
     """One kind of episode. The seed decides the rest."""
 
     town: str = "crossing"
-    vehicles_per_hour: float = 480.0  # entering each lane
-    pedestrians_per_hour: float = 1000.0  # starting a walk anywhere in the town
-    crossing_share: float = 0.65  # of walks whose destination lies on the other side
-    midblock_share: float = 0.15  # of those, the walks that do not use the zebra
+    traffic: float = 1.0  # times the town's usual vehicles
+    walking: float = 1.0  # times the town's usual pedestrians
+    situations: tuple[str, ...] = ()  # directors' work, staged on the ego's way where the way has room for it
     duration_s: float = 30.0
-    warm_up_s: float = 40.0  # simulated before the first frame, so that the street is alive
-    ego_start_m: float = 12.0  # along the ego's route
-    ego_speed_mps: float = 9.0  # desired, and at the start where the traffic allows
+    warm_up_s: float = 30.0  # simulated before the first frame, so that the street is alive
+    ego_speed_mps: float = 9.0  # desired, and at the start where road and traffic allow
 
     def __post_init__(self) -> None:
-        for name in ("vehicles_per_hour", "pedestrians_per_hour", "warm_up_s"):
+        for name in ("traffic", "walking", "warm_up_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.duration_s <= 0 or self.ego_speed_mps <= 0:
@@ -130,6 +142,16 @@ class Simulator(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def reset(self, scenario: Scenario, seed: int) -> Frame: ...
+
+    @property
+    def route(self) -> EgoRoute:
+        """Where the ego is meant to drive in this episode."""
+        ...
+
+    @property
+    def road_map(self) -> RoadMap:
+        """The map of this episode."""
+        ...
 
     def step(self, ego: EgoCommand) -> Frame: ...
 

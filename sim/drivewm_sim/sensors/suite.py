@@ -13,7 +13,6 @@ from drivewm.bev import BevGrid, BevSpec
 from drivewm_sim.roads.boxes import Boxes
 from drivewm_sim.sensors import sweeps, tracker
 from drivewm_sim.sensors.bev_fast import bev_features_fast
-from drivewm_sim.sensors.bodies import Bodies
 from drivewm_sim.sensors.lidar import LidarSpec, Sweep, points, scan
 from drivewm_sim.sensors.raycast import LidarPose
 from drivewm_sim.sensors.tracker import TrackerSpec
@@ -67,14 +66,17 @@ def sense(
     state: SensorState,
     grid: StaticGrid,
     boxes: Boxes,
-    bodies: Bodies,
+    bodies: ndarray,
     pose: LidarPose,
     *,
     ego_uid: int,
     seed: int,
     tick: int,
 ) -> tuple[Sensed, SensorState]:
-    """What the sensors give at a tick, and what they remember after it; writes into the ring of sweeps."""
+    """What the sensors give at a tick, and what they remember after it; writes into the ring of sweeps.
+
+    bodies: rows of bodies.BODY, in uid order.
+    """
     sweep = scan(suite.lidar, grid, boxes, bodies, pose, ego_uid=ego_uid, seed=seed, tick=tick)
     past = sweeps.past_points(
         state.sweeps, suite.lidar, pose, tick, suite.bev.past_ages, heights=suite.bev.obstacle_heights

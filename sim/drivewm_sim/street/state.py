@@ -118,6 +118,7 @@ VEHICLE = np.dtype(
         ("yields_to", _I),  # uid of whom it gives way to, -1
         ("cause", _I),  # Cause of its present hard braking
         ("stop_edge", _I),  # crossing that it stands before, -1
+        ("decided", _I),  # tick at which it decided to pass the junction in `reserved`
         ("came_from", _I),  # lane before the present one: the tail may still be there; -1
         ("aim", _F),  # m to the left of the lane's centre, where its driver steers to
         ("wary", _F),  # m/s at which its driver dares pass kerbs that cannot be seen
@@ -166,6 +167,16 @@ PEDESTRIAN = np.dtype(
         ("obstacle", _I, (2,)),  # rows of the nearest boxes in the way; -1
         ("lag", _F),  # m by which it is behind its leader; a leader: by which the last of its group is
         ("stalled", _F),  # s without getting on, though it wants to
+        ("kerb", _F),  # m to the near kerb of `crossing`; negative on the road, infinite without one
+        ("want_x", _F),  # m/s, the velocity that it would have if it were alone
+        ("want_y", _F),
+        ("ahead_x", _F),  # unit vector along the present strip, tail to head
+        ("ahead_y", _F),
+        (
+            "room",
+            _F,
+        ),  # m, how far from the centre of the present strip it may be; infinite where that is open
+        ("stop_s", _F),  # s on the present strip that it does not pass, waiting; infinite: none
         ("stay", _F),  # s that it stands at its goal before it leaves the street
         ("cause", _I),  # Cause, should it come to a contact
     ],
@@ -210,7 +221,9 @@ def insert(rows: ndarray, agent: Mapping[str, Any]) -> ndarray:
         raise ValueError(f"uid {agent['uid']} is there already")
     out = np.zeros(len(rows) + 1, rows.dtype)
     out[:at], out[at + 1 :] = rows[:at], rows[at:]
-    for name in ("seen_uid", "touched", "script", "director"):
+    for name in {"seen_uid", "touched", "script", "director", "way", "obstacle"} & set(
+        rows.dtype.names or ()
+    ):
         out[name][at] = NOBODY
     for name, value in agent.items():
         out[name][at] = value

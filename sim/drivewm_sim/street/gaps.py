@@ -1,0 +1,150 @@
+"""When a pedestrian believes that vehicles will be where it wants to walk.
+
+Nobody is omniscient: only vehicles that are seen, or were a moment ago, count; each misjudges each vehicle in
+its own way; one that is seen slowing down enough, or standing, is taken to yield (arXiv 1904.04202).
+"""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from drivewm_sim.kernel import kernel
+from drivewm_sim.randomness import PERCEIVE, normal
+from drivewm_sim.roads.lane_graph import LaneGraph
+from drivewm_sim.roads.town import Street
+from drivewm_sim.street.occupancy import Occupancy
+from drivewm_sim.street.seeing import clear, note, seen_for
+from drivewm_sim.street.sight import StaticGrid
+from drivewm_sim.street.state import PATH, Age, Pedestrians, Vehicles
+
+SIGHT_M = 90.0  # along the lanes
+UPSTREAM = 48  # lanes that lead to one crossing, at most
+NOTICED_M = 8.0  # what comes this near is noticed even by somebody who does not look
+EYES = 0.93  # of a person's height
+VEHICLE_POINT_M = 1.0  # the height at which a vehicle is looked for
+FRONT = 0.4  # ... and the share of its length before its middle
+CLEARANCE_M = 0.4  # between the line somebody walks on and a bumper
+STANDING_MPS, STARTING_MPS2 = 0.3, 0.3
+YIELDING_MPS2 = 0.4  # slowing down that people notice
+MISJUDGED = 0.10  # spread of the perceived time of arrival, as a share: adults ...
+MISJUDGED_OLD, MISJUDGED_CHILD = 0.14, 0.25  # ... elderly people and children
+_CHILD, _ELDERLY = int(Age.CHILD), int(Age.ELDERLY)
+
+
+@kernel
+def expected(gap: float, length: float, speed: float, acceleration: float) -> float:
+    """Seconds until a front that is `gap` metres away is expected; infinite for one who stops."""
+    if gap < -length - CLEARANCE_M:
+        return math.inf
+    if speed < STANDING_MPS:
+        if acceleration < STARTING_MPS2 or gap < 0.0:
+            return math.inf  # stands: eye contact, or something to walk round
+        return math.sqrt(2.0 * gap / acceleration)
+    if gap <= CLEARANCE_M:
+        return 0.0
+    if acceleration < -YIELDING_MPS2:
+        slowing = -acceleration
+        if speed * speed / (2.0 * slowing) < gap:
+            return math.inf
+        half = 0.5 * slowing  # cautious: it may let go of the brake
+        return (speed - math.sqrt(max(speed * speed - 2.0 * half * gap, 0.0))) / half
+    if acceleration > STARTING_MPS2:
+        return (math.sqrt(speed * speed + 2.0 * acceleration * gap) - speed) / acceleration
+    return gap / speed
+
+
+@kernel
+def upstream(
+    lanes: LaneGraph, lane: int, s: float, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"]
+) -> int:
+    """The lanes that lead to a place, nearest first, and how many.
+
+    found[k]: the lane and the entry that follows it; far[k]: metres from the lane's start to the place.
+    """
+    found[0, 0], found[0, 1], far[0] = lane, -1, s
+    count, at = 1, 0
+    while at < count:
+        if far[at] < SIGHT_M:
+            for m in range(lanes.prev_start[found[at, 0]], lanes.prev_start[found[at, 0] + 1]):
+                before = lanes.prev[m]
+                if count < UPSTREAM and before != lane:
+                    found[count, 0], found[count, 1] = before, at
+                    far[count] = far[at] + lanes.length[before]
+                    count += 1
+        at += 1
+    return count
+
+
+@kernel
+def _comes_here(cars: Vehicles, i: int, found: Int[ndarray, "U 2"], entry: int) -> bool:
+    """Whether the lanes that driver i has chosen are those that lead to the place."""
+    for k in range(PATH):
+        following = found[entry, 1]
+        if following < 0 or cars.path[i, k] < 0:
+            return True
+        if cars.path[i, k] != found[following, 0]:
+            return False
+        entry = following
+    return True
+
+
+@kernel
+def sees(
+    p: int, i: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
+    tick: int,
+) -> bool:  # fmt: skip
+    """Whether pedestrian p knows of vehicle i: looks for it now, and remembers."""
+    ahead = FRONT * cars.length[i]
+    visible = clear(
+        people.x[p], people.y[p], people.z[p] + EYES * people.height[p],
+        cars.x[i] + ahead * math.cos(cars.yaw[i]), cars.y[i] + ahead * math.sin(cars.yaw[i]),
+        cars.z[i] + VEHICLE_POINT_M, cars.uid[i], -1, cars, occ, street, grid,
+    )  # fmt: skip
+    note(people, p, cars.uid[i], tick, visible)
+    return visible or seen_for(people, p, cars.uid[i], tick) >= 0.0
+
+
+@kernel
+def arrival(
+    p: int, over: int, looks: bool, horizon: float, people: Pedestrians, cars: Vehicles, occ: Occupancy,
+    street: Street, grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"],
+    seed: int, tick: int,
+) -> tuple[float, float]:  # fmt: skip
+    """Perceived seconds until the next vehicle on one lane of a crossing; and of the next one that is hidden.
+
+    `over` is a row of the crossing's lanes; vehicles expected later than `horizon` do not matter now. `found`
+    and `far` are scratch space.
+    """
+    walks, lanes = street.walks, street.lanes
+    # Who walks left of the strip's centre meets traffic from the left earlier.
+    beside = people.d[p] if people.edge[p] == people.crossing[p] else 0.0
+    place = walks.over_s[over] - walks.over_left[over] * beside
+    spread = MISJUDGED
+    if people.age[p] == _CHILD:
+        spread = MISJUDGED_CHILD
+    elif people.age[p] == _ELDERLY:
+        spread = MISJUDGED_OLD
+    soonest, hidden = math.inf, math.inf
+    for k in range(upstream(lanes, walks.over_lane[over], place, found, far)):
+        lane = found[k, 0]
+        for m in range(occ.lane_first[lane], occ.lane_first[lane + 1]):
+            i = occ.lane_rows[m]
+            gap = far[k] - cars.s[i] - 0.5 * cars.length[i]
+            if gap > SIGHT_M or (not looks and gap > NOTICED_M):
+                continue
+            time = expected(gap, cars.length[i], cars.speed[i], cars.acceleration[i])
+            if time > 1.5 * horizon or (time >= soonest and time >= hidden):
+                continue
+            if not _comes_here(cars, i, found, k):
+                continue
+            time *= math.exp(spread * normal(seed, people.uid[p], PERCEIVE, cars.uid[i], 0))
+            if time > horizon:
+                continue
+            if sees(p, i, people, cars, occ, street, grid, tick):
+                soonest = min(soonest, time)
+            else:
+                hidden = min(hidden, time)
+    return soonest, hidden

@@ -1,0 +1,349 @@
+"""Junctions: who goes first where ways cross or join.
+
+A driver *decides to pass* a junction (`reserved`) when the last place to stop at leisure comes. From then on
+the others keep out of its way. Those who give way decide only when their time in each conflict area
+lies clear of everybody's who goes first. Who has stood for 20 s at a line gets the next turn (`held`), so
+nobody waits for ever. Ties are broken by uid.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from drivewm_sim.kernel import kernel
+from drivewm_sim.roads.lane_graph import LaneGraph
+from drivewm_sim.roads.signals import Signals, aspect
+from drivewm_sim.roads.town import Street
+from drivewm_sim.street.following import LEVEL_M
+from drivewm_sim.street.giving_way import eye_height
+from drivewm_sim.street.inlining import inlined
+from drivewm_sim.street.occupancy import Occupancy
+from drivewm_sim.street.seeing import clear, note, seen_for
+from drivewm_sim.street.sight import StaticGrid
+from drivewm_sim.street.state import PATH, Vehicles
+
+WATCH_M = 80.0  # up the road, for those who come
+PATIENCE_S = 20.0  # of standing at the line, then one has the next turn
+STUCK_S = 8.0  # of standing inside a junction, then only bodies count
+SET_OFF = 1.2  # m/s^2, with which drivers reckon
+NO_ROOM = -2  # in `reserved`: does not pass, as there is no room beyond
+_RED, _GREEN = 0, 2
+
+
+class Meeting(NamedTuple):
+    """Who is at which junction, made once a decision. Axes: J junctions, 2 V entries (two a vehicle).
+
+    Entry e belongs to vehicle e // 2: the even one to the junction that its body is on, else the next on its
+    path; the odd one to the one after it.
+    """
+
+    first: Int[ndarray, "J"]  # first entry of the junction, -1
+    following: Int[ndarray, "2V"]  # the next entry of the same junction, -1
+    junction: Int[ndarray, "2V"]  # -1: none
+    nth: Int[
+        ndarray, "2V"
+    ]  # its first lane there: -1 the lane it came from, 0 the present one, k path[k - 1]
+    at: Float[ndarray, "2V"]  # m from the box centre to where that lane begins
+
+
+@kernel
+def _lane(o: int, k: int, cars: Vehicles) -> int:
+    """Lane k of a vehicle: -1 the one it came from, 0 the present one, then its path; -1: none."""
+    if k < 0:
+        return cars.came_from[o]
+    if k == 0:
+        return cars.lane[o]
+    return cars.path[o, k - 1] if k <= PATH else -1
+
+
+@kernel
+def meet(cars: Vehicles, lanes: LaneGraph, junctions: int) -> Meeting:
+    """Who is, or soon will be, at each junction; each junction's entries in uid order."""
+    n = len(cars.uid)
+    out = Meeting(
+        np.full(junctions, -1, np.int64), np.full(2 * n, -1, np.int64), np.full(2 * n, -1, np.int64),
+        np.zeros(2 * n, np.int64), np.zeros(2 * n),
+    )  # fmt: skip
+    for o in range(n - 1, -1, -1):
+        slot, previous = 0, -1
+        start, at = 0, -cars.s[o]
+        if cars.came_from[o] >= 0 and cars.s[o] < 0.5 * cars.length[o]:
+            start, at = -1, -cars.s[o] - lanes.length[cars.came_from[o]]
+        for k in range(start, PATH + 1):
+            lane = _lane(o, k, cars)
+            if lane < 0 or at > WATCH_M or slot == 2:
+                break
+            j = lanes.junction[lane]
+            if j >= 0 and j != previous:
+                e = 2 * o + slot
+                out.junction[e], out.nth[e], out.at[e] = j, k, at
+                slot += 1
+            previous = j
+            at += lanes.length[lane]
+    for e in range(2 * n - 1, -1, -1):
+        j = out.junction[e]
+        if j >= 0:
+            out.following[e] = out.first[j]
+            out.first[j] = e
+    return out
+
+
+@kernel
+def time_to(distance: float, speed: float, acceleration: float, top: float) -> float:
+    """Seconds for a distance, speeding up to `top`."""
+    if distance <= 0.0:
+        return 0.0
+    if speed >= top:
+        return distance / max(speed, 0.1)
+    until = (top - speed) / acceleration
+    way = (speed + 0.5 * acceleration * until) * until
+    if distance < way:
+        return (math.sqrt(speed * speed + 2.0 * acceleration * distance) - speed) / acceleration
+    return until + (distance - way) / top
+
+
+@inlined
+def _pace(o: int, lane: int, cars: Vehicles, lanes: LaneGraph) -> float:
+    """m/s that o will hardly exceed on a lane."""
+    a, b = lanes.lines.start[lane], lanes.lines.start[lane + 1] - 1
+    cap = min(lanes.cap[a], lanes.cap[(a + b) // 2], lanes.cap[b])
+    return max(min(cap, lanes.limit[lane] * cars.desired[o]), 2.0)
+
+
+@inlined
+def _time_away(o: int, begins: float, distance: float, lane: int, cars: Vehicles, lanes: LaneGraph) -> float:
+    """Seconds, rather late, until o has moved `distance`; beyond `begins` that is on a junction's lane."""
+    speed = cars.speed[o]
+    before = min(max(begins, 0.0), distance)
+    slow = min(max(speed, 3.0), _pace(o, lane, cars, lanes))
+    seconds = before / max(speed, 3.0) + time_to(distance - before, min(speed, slow), 0.7, slow) + 0.3
+    return seconds + (1.5 if speed < 1.5 else 0.0)  # who crawls may have to wait itself
+
+
+@inlined
+def _held_back(o: int, e: int, met: Meeting, cars: Vehicles, street: Street, time_s: float) -> bool:
+    """Whether o, not decided to pass, will not come now: red, no room beyond, people, a queue."""
+    lanes, k = street.lanes, met.nth[e]
+    if k <= 0:
+        return False
+    group = lanes.signal[_lane(o, k, cars)]
+    room = met.at[e] - 0.5 * cars.length[o]
+    if group >= 0 and aspect(street.signals, group, time_s)[0] != _GREEN:
+        return cars.speed[o] ** 2 < 8.0 * max(room, 0.5)
+    if cars.speed[o] > 0.5:
+        return False
+    return cars.reserved[o] == NO_ROOM or cars.stop_edge[o] >= 0 or room > 25.0
+
+
+@inlined
+def _turn_of(o: int, e: int, met: Meeting, cars: Vehicles, lanes: LaneGraph) -> float:
+    """First come, first served: seconds until o is at the junction, minus those it has stood there."""
+    room = met.at[e] - 0.5 * cars.length[o]
+    seconds = time_to(room, cars.speed[o], SET_OFF, _pace(o, cars.lane[o], cars, lanes))
+    return seconds - (cars.waited[o] if room < 10.0 else 0.0)
+
+
+@inlined
+def _goes_first(
+    o: int, i: int, eo: int, ei: int, priority: int, o_in: float, i_in: float, to: float, ti: float,
+    j: int, met: Meeting, cars: Vehicles, street: Street, held: ndarray, time_s: float,
+) -> bool:  # fmt: skip
+    """Whether o goes before i at one conflict, and not the other way round; o_in, i_in: metres to it."""
+    if (o_in <= 0.0) != (i_in <= 0.0):
+        return o_in <= 0.0
+    o_passes, i_passes = cars.reserved[o] == j, cars.reserved[i] == j
+    if o_passes != i_passes:
+        return o_passes
+    if o_passes:
+        a, b = cars.decided[o], cars.decided[i]
+        return a < b or (a == b and cars.uid[o] < cars.uid[i])
+    if held[j] == cars.uid[o] or held[j] == cars.uid[i]:
+        return held[j] == cars.uid[o]
+    if _held_back(o, eo, met, cars, street, time_s):
+        return False
+    if priority != 0:
+        return priority < 0
+    a, b = _turn_of(o, eo, met, cars, street.lanes), _turn_of(i, ei, met, cars, street.lanes)
+    return a < b or (a == b and cars.uid[o] < cars.uid[i])
+
+
+@inlined
+def _visible(o: int, i: int, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid) -> bool:
+    return clear(
+        cars.x[i], cars.y[i], cars.z[i] + eye_height(cars.model[i]), cars.x[o], cars.y[o], cars.z[o] + 1.0,
+        cars.uid[i], cars.uid[o], cars, occ, street, grid,
+    )  # fmt: skip
+
+
+@inlined
+def blocked_at(
+    i: int, ei: int, ahead_mps: float, met: Meeting, cars: Vehicles, occ: Occupancy, street: Street,
+    grid: StaticGrid, held: ndarray, tick: int,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Where i must leave a conflict area to others, and whom it falls in behind where ways join.
+
+    Metres from the box centre to the area (inf: none); gap to and speed of that vehicle (1e6, 0: none).
+
+    `ahead_mps`: no faster than this, for the vehicle in front.
+    """
+    lanes, j, k, time_s = street.lanes, met.junction[ei], met.nth[ei], 0.1 * tick
+    blocked, follow_gap, follow_speed = math.inf, 1e6, 0.0
+    at, front = met.at[ei], 0.5 * cars.length[i]
+    hurry = min(max(cars.waited[i] - 8.0, 0.0) / 12.0, 1.0)
+    while k <= PATH:
+        mine = _lane(i, k, cars)
+        if mine < 0 or lanes.junction[mine] != j:
+            break
+        top = _pace(i, mine, cars, lanes)
+        e = met.first[j] if lanes.conflict_start[mine + 1] > lanes.conflict_start[mine] else -1
+        while e >= 0:
+            o = e // 2
+            if o != i and abs(cars.z[o] - cars.z[i]) < LEVEL_M:
+                o_at, ko = met.at[e], met.nth[e]
+                while ko <= PATH:
+                    theirs = _lane(o, ko, cars)
+                    if theirs < 0 or lanes.junction[theirs] != j:
+                        break
+                    for c in range(lanes.conflict_start[mine], lanes.conflict_start[mine + 1]):
+                        if lanes.conflict_lane[c] != theirs:
+                            continue
+                        u_in, u_out = at + lanes.conflict_in[c], at + lanes.conflict_out[c]
+                        w_in, w_out = o_at + lanes.conflict_other_in[c], o_at + lanes.conflict_other_out[c]
+                        half = 0.5 * cars.length[o]
+                        if u_out < -front or w_out < -half or u_in >= blocked:
+                            continue
+                        i_in, o_in = u_in - front, w_in - half
+                        ti = time_to(i_in, cars.speed[i], SET_OFF, top)
+                        to = time_to(o_in, cars.speed[o], SET_OFF, _pace(o, theirs, cars, lanes))
+                        priority = lanes.conflict_priority[c]
+                        joins = (
+                            u_out > at + lanes.length[mine] - 0.6
+                            and w_out > o_at + lanes.length[theirs] - 0.6
+                            and _same_exit(mine, theirs, lanes)
+                        )
+                        both = i_in <= 0.0 and o_in <= 0.0
+                        if not both and not _goes_first(
+                            o, i, e, ei, priority, o_in, i_in, to, ti, j, met, cars, street, held, time_s
+                        ):
+                            continue
+                        if joins:
+                            # Metres by which o is ahead, counted back from where the ways have become one.
+                            lead = (at + lanes.length[mine]) - (o_at + lanes.length[theirs])
+                            gap = lead - front - half
+                            if gap > 0.0:
+                                if gap < follow_gap:
+                                    follow_gap, follow_speed = gap, cars.speed[o]
+                                continue
+                        if both:
+                            continue  # bodies decide
+                        if joins:
+                            # What matters is where bodies first touch: from there on one follows the other.
+                            u_out, w_out = min(u_out, u_in + 6.0), min(w_out, w_in + 6.0)
+                        away = _time_away(o, o_at, w_out + half, theirs, cars, lanes)
+                        gone = time_to(u_out + front, cars.speed[i], SET_OFF, min(top, ahead_mps))
+                        margin = 1.5 - hurry
+                        if joins:
+                            margin += max(cars.speed[o] - top, 0.0) / 2.5
+                        if held[j] == cars.uid[o] and cars.reserved[i] != j:
+                            margin = 30.0
+                        if gone + margin < to or ti > away + (0.3 if o_in <= 0.0 else 1.0):
+                            continue
+                        uid, seen = cars.uid[o], _visible(o, i, cars, occ, street, grid)
+                        note(cars, i, uid, tick, seen)
+                        if not seen and seen_for(cars, i, uid, tick) < 0.0:
+                            continue
+                        blocked = u_in
+                    o_at += lanes.length[theirs]
+                    ko += 1
+            e = met.following[e]
+        at += lanes.length[mine]
+        k += 1
+    return blocked, follow_gap, follow_speed
+
+
+@inlined
+def _same_exit(a: int, b: int, lanes: LaneGraph) -> bool:
+    """Whether two lanes lead into the same one."""
+    for m in range(lanes.next_start[a], lanes.next_start[a + 1]):
+        for n in range(lanes.next_start[b], lanes.next_start[b + 1]):
+            if lanes.next[m] == lanes.next[n]:
+                return True
+    return False
+
+
+@inlined
+def may_wait_inside(
+    i: int, ei: int, u: float, met: Meeting, cars: Vehicles, lanes: LaneGraph, signals: Signals, time_s: float
+) -> bool:
+    """Whether a body that waits with its front at `u` stands in the way only of those who have red."""
+    k, at, j = met.nth[ei], met.at[ei], met.junction[ei]
+    first = _lane(i, k, cars)
+    if lanes.signal[first] < 0:
+        return False
+    rear = u - cars.length[i] - 1.0
+    while k <= PATH:
+        mine = _lane(i, k, cars)
+        if mine < 0 or lanes.junction[mine] != j:
+            break
+        for c in range(lanes.conflict_start[mine], lanes.conflict_start[mine + 1]):
+            if at + lanes.conflict_in[c] < u and at + lanes.conflict_out[c] > rear:
+                group = lanes.signal[lanes.conflict_lane[c]]
+                if group < 0 or aspect(signals, group, time_s)[0] != _RED:
+                    return False
+        at += lanes.length[mine]
+        k += 1
+    return True
+
+
+@inlined
+def junction_ends(ei: int, i: int, met: Meeting, cars: Vehicles, lanes: LaneGraph) -> float:
+    """Metres from the box centre to where the lanes of the junction end on the path."""
+    k, at, j = met.nth[ei], met.at[ei], met.junction[ei]
+    while k <= PATH:
+        lane = _lane(i, k, cars)
+        if lane < 0 or lanes.junction[lane] != j:
+            break
+        at += lanes.length[lane]
+        k += 1
+    return at
+
+
+@inlined
+def has_conflicts(ei: int, i: int, met: Meeting, cars: Vehicles, lanes: LaneGraph) -> bool:
+    """Whether anybody's way crosses or joins that of i in the junction."""
+    k, j = met.nth[ei], met.junction[ei]
+    while k <= PATH:
+        lane = _lane(i, k, cars)
+        if lane < 0 or lanes.junction[lane] != j:
+            return False
+        if lanes.conflict_start[lane + 1] > lanes.conflict_start[lane]:
+            return True
+        k += 1
+    return False
+
+
+@inlined
+def stop_line(i: int, ei: int, met: Meeting, cars: Vehicles, lanes: LaneGraph) -> float:
+    """Metres from the box centre to the line before the junction; negative when it is behind."""
+    k = met.nth[ei]
+    if k <= 0:
+        return -1e3
+    before = _lane(i, k - 1, cars)
+    return met.at[ei] - lanes.length[before] + min(lanes.stop_s[before], lanes.length[before])
+
+
+@kernel
+def room_beyond(i: int, begin: float, end: float, o: int, gap: float, cars: Vehicles) -> bool:
+    """Whether i will not have to stand on the stretch begin..end (m from its centre), `gap` m behind o."""
+    if o < 0:
+        return True
+    speed, front = cars.speed[o], 0.5 * cars.length[i]
+    if speed > 4.0 or (cars.acceleration[o] > 0.3 and speed > 0.5):
+        return True
+    stand = front + gap - 2.0 + 1.5 * speed  # where the front will be
+    return stand <= begin + 0.5 or stand > end + cars.length[i] + 0.3

@@ -1,0 +1,44 @@
+"""Turning off against people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from drivewm_sim.roads.signals import Aspect
+from drivewm_sim.street.directors import Staged
+from drivewm_sim.street.placing import Stage, chance, drawn, lead_s, turning_spots
+from drivewm_sim.street.situations.cast import (
+    STEPS_OUT_M,
+    Span,
+    Trigger,
+    actor,
+    back_m,
+    staged,
+    starts,
+)
+
+GREEN_LEFT_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turning:
+    """A vehicle turns off (the ego, else another one) while somebody crosses the arm that it turns into."""
+
+    margin_s: Span = (1.5, 4.0)  # from the first step into the vehicle's lane to its arrival there
+    looks: float = 0.6  # probability; others trust in being seen
+
+    def stage(self, scene: Stage, row: int) -> Staged | None:
+        walks, back = scene.street.walks, back_m(scene, row, 0, 0.5)
+        for spot, forward, where in starts(scene, row, turning_spots(scene), back, 0.5):
+            looks = chance(scene, row, 2, self.looks)
+            walker = actor(
+                scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=float(looks), critical_gap=2.2
+            )  # fmt: skip
+            lead = lead_s(walks, spot, where, forward, walker.person["free_speed"])
+            trigger = Trigger(
+                within_s=drawn(scene, row, 3, self.margin_s) + lead, group=int(walks.signal[spot.edge]),
+                shows=int(Aspect.GREEN), left=(GREEN_LEFT_S, math.inf),
+            )  # fmt: skip
+            return staged(scene, row, spot, trigger, [walker])
+        return None

@@ -1,0 +1,252 @@
+"""Vehicles and cyclists come and go: arrivals at the map's edge, traits, departures.
+
+Arrivals are a Poisson stream for each entry. Who finds no room waits outside, so demand is served late, not
+lost. Sources 0, 1, ... of the world's spawners are the town's entries (one stands for a town without any).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from drivewm_sim.lines import line_height, line_point, project
+from drivewm_sim.randomness import ARRIVAL, TRAITS, normal, uniform
+from drivewm_sim.roads.lane_graph import LaneUse
+from drivewm_sim.roads.town import Demand, Street
+from drivewm_sim.simulator import DECISION_S
+from drivewm_sim.street import state
+from drivewm_sim.street.following import LEVEL_M, MIN_GAP, idm, pull
+from drivewm_sim.street.state import NOBODY, PAST, PATH, Controller, Model, World
+
+SIZE = {
+    Model.CAR: (4.5, 1.85, 1.5),
+    Model.VAN: (5.4, 2.0, 2.3),
+    Model.TRUCK: (8.0, 2.5, 3.2),
+    Model.BUS: (12.0, 2.55, 3.1),
+    Model.BICYCLE: (1.8, 0.6, 1.7),
+}
+"""Length, width, height (m); the cyclist included. Cars, vans and trucks vary."""
+OF_LARGE = ((0.6, Model.VAN), (0.85, Model.TRUCK), (1.0, Model.BUS))
+"""Cumulative shares of the large vehicles."""
+INATTENTIVE_SHARE = 0.1  # of drivers; the others look away for 2 % of the time
+ENTRY_GAP_M = 4.0
+SIDE_M = 0.8  # beside a body that is on its way into or out of the lane
+SIGHT_M = 70.0
+SPACING_M = 16.0  # at the start, at least
+THIN = 0.7  # of the vehicles at the start; with fewer, others pull out ...
+PULL_OUT_M = 25.0  # ... where nobody is this near
+_FILL = 1_000_000  # keys of arrivals at the start are beyond those of later ones
+
+
+def sources(street: Street) -> int:
+    """How many of the world's spawners are vehicles'."""
+    return max(len(street.entries), 1)
+
+
+def first_due(street: Street, demand: Demand, seed: int) -> Float[ndarray, "n"]:
+    """Time (s) of the first arrival of each source."""
+    out = np.full(sources(street), math.inf)
+    for k in range(len(street.entries)):
+        out[k] = _interval(street, demand, seed, k, 0)
+    return out
+
+
+def arrive(world: World, street: Street, demand: Demand, seed: int) -> World:
+    """The world with all vehicles that are due, at entries where there is room. Changes `world.spawners`.
+
+    In a town without entries somebody pulls out from the kerb when traffic has become thin.
+    """
+    if len(street.entries) == 0:
+        return _pull_out(world, street, demand, seed)
+    now = world.tick * DECISION_S
+    due, arrived = world.spawners
+    cars = world.vehicles
+    for k, lane in enumerate(street.entries):
+        if now < due[k]:
+            continue
+        uid = state.uid_of(k, int(arrived[k]), len(due))
+        model = draw_model(street, demand, int(lane), seed, uid)
+        agent = vehicle(street, int(lane), 0.0, model, seed, uid)
+        agent["s"] = s = 0.5 * agent["length"] + 0.2
+        agent["x"], agent["y"], _ = line_point(street.lanes.lines, int(lane), s, 0.0)
+        agent["z"] = line_height(street.lanes.lines, int(lane), s)
+        speed = _entry_speed(cars, agent, street)
+        if speed < 0.0:
+            continue
+        cars = state.insert(cars, placed(agent, street, speed))
+        arrived[k] += 1
+        # The clock of arrivals does not wait for room: those who come meanwhile queue outside.
+        due[k] += _interval(street, demand, seed, k, int(arrived[k]))
+    return world._replace(vehicles=cars)
+
+
+def depart(world: World, street: Street) -> World:
+    """The world without those who have driven off the map."""
+    gone = off_the_map(world.vehicles, street)
+    return world._replace(vehicles=world.vehicles[~gone]) if gone.any() else world
+
+
+def off_the_map(cars: ndarray, street: Street) -> Bool[ndarray, "V"]:
+    """Who is past the end of a lane with nothing to follow, tail and all."""
+    beyond = cars["s"] - 0.5 * cars["length"] > street.lanes.length[cars["lane"]]
+    return beyond & (cars["path"][:, 0] < 0) & (cars["controller"] == Controller.REACTIVE)
+
+
+def fill(world: World, street: Street, demand: Demand, seed: int) -> World:
+    """The world with vehicles spread over its lanes, as densely as the demand. Changes `spawners`."""
+    arrived, cars, lanes = world.spawners.arrived, world.vehicles, street.lanes
+    count = sources(street)
+    for lane in street.inside:
+        share = demand.cyclist_share if lanes.use[lane] == LaneUse.BIKING else 1.0
+        per_m = share * _density(street, demand, int(lane))
+        s, draw = 8.0, 0
+        while per_m > 0.0:
+            s += SPACING_M - math.log(1.0 - uniform(seed, -1 - int(lane), ARRIVAL, _FILL, draw)) / per_m
+            draw += 1
+            if s > lanes.length[lane] - 10.0:
+                break
+            source = int(lane) % count
+            uid = state.uid_of(source, int(arrived[source]), len(arrived))
+            agent = vehicle(street, int(lane), s, draw_model(street, demand, int(lane), seed, uid), seed, uid)
+            if _room(cars, agent, street) > ENTRY_GAP_M:
+                cars = state.insert(
+                    cars, placed(agent, street, 0.7 * min(agent["free"], _cap(street, int(lane), s)))
+                )
+                arrived[source] += 1
+    return world._replace(vehicles=cars)
+
+
+def _density(street: Street, demand: Demand, lane: int) -> float:
+    """Vehicles a metre of a lane on which traffic flows as demanded, at 70 % of the limit."""
+    return float(demand.vehicles_per_hour / 3600.0 / (0.7 * street.lanes.limit[lane]))
+
+
+def _pull_out(world: World, street: Street, demand: Demand, seed: int) -> World:
+    """The world with one vehicle more, somewhere inside, if it has far fewer than `fill` begins with."""
+    cars, arrived = world.vehicles, world.spawners.arrived
+    room = sum(
+        street.lanes.length[k] / (SPACING_M + 1.0 / max(_density(street, demand, int(k)), 1e-9))
+        for k in street.inside
+    )
+    if len(street.inside) == 0 or world.tick % 10 or len(cars) >= THIN * room:
+        return world
+    index = world.tick // 10
+    lane = int(street.inside[int(uniform(seed, -1, ARRIVAL, index, 1) * len(street.inside))])
+    s = 8.0 + uniform(seed, -1, ARRIVAL, index, 2) * (street.lanes.length[lane] - 18.0)
+    uid = state.uid_of(0, int(arrived[0]), len(arrived))
+    agent = vehicle(street, lane, s, draw_model(street, demand, lane, seed, uid), seed, uid)
+    if _room(cars, agent, street) < PULL_OUT_M:
+        return world
+    arrived[0] += 1
+    return world._replace(vehicles=state.insert(cars, placed(agent, street, 0.0)))
+
+
+def draw_model(street: Street, demand: Demand, lane: int, seed: int, uid: int) -> Model:
+    """What arrives on a lane."""
+    use, right = street.lanes.use, street.lanes.right[lane]
+    outer = right < 0 or use[right] == LaneUse.BIKING
+    if use[lane] == LaneUse.BIKING or (outer and uniform(seed, uid, TRAITS, 1, 0) < demand.cyclist_share):
+        return Model.BICYCLE
+    if uniform(seed, uid, TRAITS, 1, 1) >= demand.large_share:
+        return Model.CAR
+    kind = uniform(seed, uid, TRAITS, 1, 2)
+    return next(model for share, model in OF_LARGE if kind < share)
+
+
+def vehicle(street: Street, lane: int, s: float, model: Model, seed: int, uid: int) -> dict[str, Any]:
+    """The fields of a new vehicle with a driver's traits, and `free`, the speed that it likes there."""
+
+    def clipped(draw: int, mean: float, spread: float, low: float, high: float) -> float:
+        return min(max(mean + spread * normal(seed, uid, TRAITS, 0, draw), low), high)
+
+    length, width, height = SIZE[model]
+    if model not in (Model.BUS, Model.BICYCLE):
+        length, height = length * clipped(0, 1.0, 0.06, 0.87, 1.13), height * clipped(1, 1.0, 0.05, 0.9, 1.1)
+    slow = 0.9 if model in (Model.TRUCK, Model.BUS) else 1.0
+    rides = model == Model.BICYCLE
+    desired = clipped(2, 1.0, 0.15, 0.7, 1.4) if rides else slow * clipped(2, 1.02, 0.09, 0.8, 1.2)
+    inattentive = not rides and uniform(seed, uid, TRAITS, 2, 0) < INATTENTIVE_SHARE
+    return {
+        "uid": uid, "controller": int(Controller.REACTIVE), "model": int(model), "lane": lane, "s": s,
+        "length": length, "width": width, "height": height, "desired": desired,
+        "headway": clipped(3, 1.3, 0.25, 0.8, 2.2), "comfort": clipped(4, 2.0, 0.35, 1.3, 3.0),
+        "reaction": min(max(0.65 * math.exp(0.3 * normal(seed, uid, TRAITS, 0, 5)), 0.4), 1.2),
+        "yields": clipped(6, 0.75, 0.22, 0.05, 1.2),
+        "distracted": 0.08 + 0.2 * uniform(seed, uid, TRAITS, 2, 1) if inattentive else 0.02,
+        "free": 5.0 * desired if rides else desired * street.lanes.limit[lane],
+    }  # fmt: skip
+
+
+def placed(agent: dict[str, Any], street: Street, speed: float) -> dict[str, Any]:
+    """An agent from `vehicle`, on its lane at `speed`: what `state.insert` takes."""
+    lines, lane, s = street.lanes.lines, agent["lane"], agent["s"]
+    offset = 0.0
+    if agent["model"] == Model.BICYCLE and street.lanes.use[lane] == LaneUse.DRIVING:
+        offset = min(0.8 - 0.5 * street.lanes.width[lines.start[lane]], 0.0)
+    x, y, yaw = line_point(lines, lane, s, offset)
+    fields = {name: value for name, value in agent.items() if name != "free"}
+    return {
+        **fields, "x": x, "y": y, "z": line_height(lines, lane, s),
+        "yaw": (yaw + math.pi) % (2 * math.pi) - math.pi, "offset": offset, "aim": offset, "speed": speed,
+        "past_speed": np.full(PAST, speed), "path": np.full(PATH, NOBODY), "wary": 99.0,
+        **dict.fromkeys(
+            ("change_to", "leader", "reserved", "yields_to", "stop_edge", "came_from"), NOBODY
+        ),
+    }  # fmt: skip
+
+
+def _interval(street: Street, demand: Demand, seed: int, source: int, index: int) -> float:
+    rate = demand.vehicles_per_hour / 3600.0
+    if street.lanes.use[street.entries[source]] == LaneUse.BIKING:
+        rate *= demand.cyclist_share
+    if rate <= 0.0:
+        return math.inf
+    return -math.log(1.0 - uniform(seed, -1 - source, ARRIVAL, index, 0)) / rate
+
+
+def _cap(street: Street, lane: int, s: float) -> float:
+    """m/s that the bends allow at s."""
+    lines = street.lanes.lines
+    return float(street.lanes.cap[lines.start[lane] + int(s / lines.step[lane])])
+
+
+def _room(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
+    """Metres between a new vehicle and the nearest body on the same level, by circles round both."""
+    if len(cars) == 0:
+        return math.inf
+    x, y, _ = line_point(street.lanes.lines, agent["lane"], agent["s"], 0.0)
+    z = line_height(street.lanes.lines, agent["lane"], agent["s"])
+    away = np.hypot(cars["x"] - x, cars["y"] - y) - 0.5 * (cars["length"] + agent["length"])
+    away[np.abs(cars["z"] - z) > LEVEL_M] = math.inf
+    return float(away.min())
+
+
+def _entry_speed(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
+    """m/s at which a driver would come in behind those who are there; negative when there is no room."""
+    speed = min(agent["free"], _cap(street, agent["lane"], agent["s"]))
+    back = np.full(len(cars), math.inf)
+    for k in np.flatnonzero(_in_sight(cars, agent)):
+        s, d = project(street.lanes.lines, agent["lane"], cars["x"][k], cars["y"][k])
+        beside = 0.5 * (cars["width"][k] + agent["width"]) + SIDE_M
+        if abs(d) < beside or cars["lane"][k] == agent["lane"] or cars["change_to"][k] == agent["lane"]:
+            back[k] = s - 0.5 * cars["length"][k]
+    if np.isfinite(back).any():
+        last = int(np.argmin(back))
+        gap = back[last] - agent["s"] - 0.5 * agent["length"]
+        if gap < ENTRY_GAP_M:
+            return -1.0
+        while speed > 0.5 and idm(
+            speed, agent["free"] + 2.0, gap, speed - cars["speed"][last], agent["headway"], MIN_GAP,
+            pull(agent["model"]), agent["comfort"],
+        ) < -1.0:  # fmt: skip
+            speed -= 0.25
+    return float(speed)
+
+
+def _in_sight(cars: ndarray, agent: dict[str, Any]) -> Bool[ndarray, "V"]:
+    near = np.hypot(cars["x"] - agent["x"], cars["y"] - agent["y"]) < SIGHT_M
+    return near & (np.abs(cars["z"] - agent["z"]) < LEVEL_M)

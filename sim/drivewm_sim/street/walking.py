@@ -1,0 +1,350 @@
+"""How pedestrians move: to a target, around each other, within what a body can do (the operational layer).
+
+Forces are those of the social force model (Helbing and Molnar 1995) with predicted closest approach
+(Zanlungo, Ikeda and Kanda 2011). What must not happen (overlap, a wall, the kerb) is a limit on the velocity
+towards it: as fast as still allows to stop. Accelerations, turns and speeds are limited, so nobody jumps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from drivewm_sim.kernel import kernel
+from drivewm_sim.lines import Lines, line_height
+from drivewm_sim.roads.boxes import Boxes
+from drivewm_sim.roads.town import Street
+from drivewm_sim.roads.walk_graph import WalkGraph
+from drivewm_sim.simulator import Intent
+from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
+from drivewm_sim.street.passing import CAR_REACH_M, LEVEL_M, from_box, preferred, room
+from drivewm_sim.street.state import WAY, Controller, Pedestrians, Vehicles
+
+MAX_SPEED = 3.4  # m/s
+MAX_ACCELERATION = 3.9  # m/s^2; what walkers like is less:
+EASY_ACCELERATION, QUICK_ACCELERATION = 1.3, 3.0
+MAX_TURN = 3.5  # rad/s, of the direction walked and of the body
+TURNS_FREELY_MPS = 0.4  # slower than this one may step to any side
+RELAX_S, STOP_RELAX_S = 0.6, 0.3
+BODY_M = 0.46  # between the middles of two who touch
+SEES_M = 4.5
+SOON_S = 2.5  # closest approaches later than this do not matter yet
+COMFORT_M = 0.9  # people like to pass at this distance ...
+COMFORT_GROUP_M = 0.62  # ... less beside a friend
+PUSH, PUSH_S = 3.2, 1.0  # m/s^2 at full urgency, fading with the time until the closest approach
+RIGHT = 0.25  # bias that lets those who meet head-on pass each other on the right
+BEHIND = 0.25  # weight of those one does not see
+BRAKE = 2.0  # m/s^2 that each counts on to stop before the other, a wall, the kerb
+NEAR_ROAD_M = 3.0  # from the kerb vehicles matter
+FACE_S = 0.15  # in which a body turns to where it walks
+ENDS_M = 8.0  # from the end of a strip the next one may begin
+BOX_M, CAR_M = 0.27, 0.4  # between a middle and a wall, a vehicle
+LIMITS = 16  # of one velocity at a time
+_WAITING, _TURNING, _RUNNING = int(Intent.WAITING), int(Intent.TURNING_BACK), int(Intent.RUNNING)
+_SCRIPTED = int(Controller.SCRIPTED)
+
+
+@kernel
+def _pass_by(
+    p: int, q: int, dx: float, dy: float, wx: float, wy: float, people: Pedestrians
+) -> tuple[float, float]:
+    """Acceleration with which row p, who wants to go along (wx, wy), avoids row q, who is (dx, dy) away."""
+    ux, uy = people.vx[p] - people.vx[q], people.vy[p] - people.vy[q]
+    closing2 = ux * ux + uy * uy
+    soon = 0.0
+    if closing2 > 0.01:
+        soon = min(max((dx * ux + dy * uy) / closing2, 0.0), SOON_S)
+    mx, my = dx - ux * soon, dy - uy * soon
+    miss = math.hypot(mx, my)
+    together = people.leader[p] == people.leader[q]
+    comfort = COMFORT_GROUP_M if together else COMFORT_M
+    if miss >= comfort:
+        return 0.0, 0.0
+    strength = PUSH * (1.0 - miss / comfort) * math.exp(-soon / PUSH_S)
+    now = math.hypot(dx, dy)
+    if wx != 0.0 or wy != 0.0:
+        facing = (wx * dx + wy * dy) / max(now, 1e-6)
+        strength *= BEHIND + (1.0 - BEHIND) * 0.5 * (1.0 + facing)
+    if miss > 0.02:
+        ax, ay = -mx / miss, -my / miss
+    else:
+        ax, ay = -dx / max(now, 1e-6), -dy / max(now, 1e-6)
+    if closing2 > 0.01 and not together:
+        closing = math.sqrt(closing2)
+        # To the right of the approach, the more so the straighter it is.
+        straight = RIGHT + 0.75 * max(1.0 - miss / 0.3, 0.0)
+        ax, ay = ax + straight * uy / closing, ay - straight * ux / closing
+    return strength * ax, strength * ay
+
+
+@kernel
+def _limit(limits: Float[ndarray, "L 3"], count: int, x: float, y: float, most: float) -> int:
+    """Notes that the velocity along the unit vector (x, y) may be at most `most`; gives the new count."""
+    if count < LIMITS:
+        limits[count, 0], limits[count, 1], limits[count, 2] = x, y, most
+        return count + 1
+    return count
+
+
+@kernel
+def _still_stops(distance: float) -> float:
+    """The speed from which one stops within a distance (m); backwards when it is negative."""
+    return math.sqrt(2.0 * BRAKE * distance) if distance > 0.0 else max(3.0 * distance, -0.8)
+
+
+@kernel
+def _others(
+    p: int, wx: float, wy: float, people: Pedestrians, occ: Occupancy, limits: Float[ndarray, "L 3"]
+) -> tuple[float, float, int]:
+    """Acceleration for the sake of others, and limits of the velocity towards those who are near."""
+    fx, fy, count = 0.0, 0.0, 0
+    x, y = people.x[p], people.y[p]
+    for i in range(math.floor((x - SEES_M) / CELL_M), math.floor((x + SEES_M) / CELL_M) + 1):
+        for j in range(math.floor((y - SEES_M) / CELL_M), math.floor((y + SEES_M) / CELL_M) + 1):
+            cell = bucket_of_cell(i, j)
+            for m in range(occ.person_first[cell], occ.person_first[cell + 1]):
+                q = occ.person_rows[m]
+                dx, dy = people.x[q] - x, people.y[q] - y
+                far2 = dx * dx + dy * dy
+                if q == p or far2 > SEES_M * SEES_M or abs(people.z[q] - people.z[p]) > LEVEL_M:
+                    continue
+                ax, ay = _pass_by(p, q, dx, dy, wx, wy, people)
+                fx, fy = fx + ax, fy + ay
+                if far2 < 1.8 * 1.8 and far2 > 1e-12:
+                    now = math.sqrt(far2)
+                    dx, dy = dx / now, dy / now
+                    own = people.vx[p] * dx + people.vy[p] * dy
+                    theirs = -(people.vx[q] * dx + people.vy[q] * dy)
+                    spare = _still_stops(now - BODY_M) - own - theirs
+                    # Each takes the share of the approach that is its own.
+                    share = 0.5
+                    if people.controller[q] == _SCRIPTED:
+                        share = 1.0
+                    elif spare < 0.0 and (own > 0.0 or theirs > 0.0):
+                        share = max(own, 0.0) / (max(own, 0.0) + max(theirs, 0.0))
+                    count = _limit(limits, count, dx, dy, own + share * spare)
+    return fx, fy, count
+
+
+@kernel
+def _vehicles(
+    p: int, count: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, limits: Float[ndarray, "L 3"]
+) -> tuple[float, float, int]:
+    """Acceleration away from vehicles beside one, and limits of the velocity towards them."""
+    fx, fy = 0.0, 0.0
+    x, y = people.x[p], people.y[p]
+    for i in range(math.floor((x - CAR_REACH_M) / CELL_M), math.floor((x + CAR_REACH_M) / CELL_M) + 1):
+        for j in range(math.floor((y - CAR_REACH_M) / CELL_M), math.floor((y + CAR_REACH_M) / CELL_M) + 1):
+            cell = bucket_of_cell(i, j)
+            for m in range(occ.car_first[cell], occ.car_first[cell + 1]):
+                k = occ.car_rows[m]
+                reach = 0.5 * cars.length[k] + 2.5
+                if abs(cars.x[k] - x) > reach or abs(cars.y[k] - y) > reach:
+                    continue
+                if abs(cars.z[k] - people.z[p]) > LEVEL_M:
+                    continue
+                dx, dy, distance = from_box(
+                    x, y, cars.x[k], cars.y[k], math.cos(cars.yaw[k]), math.sin(cars.yaw[k]),
+                    cars.length[k], cars.width[k],
+                )  # fmt: skip
+                if abs(distance) > 1.6 or abs(distance) < 1e-9:
+                    continue
+                size = abs(distance)
+                dx, dy = dx / size, dy / size
+                if distance < 0.8 and cars.speed[k] > 0.5:
+                    fx, fy = fx + 4.0 * (0.8 - distance) * dx, fy + 4.0 * (0.8 - distance) * dy
+                count = _limit(limits, count, -dx, -dy, _still_stops(distance - CAR_M))
+    return fx, fy, count
+
+
+@kernel
+def _boxes(p: int, count: int, people: Pedestrians, boxes: Boxes, limits: Float[ndarray, "L 3"]) -> int:
+    """Limits of the velocity towards boxes."""
+    for m in range(2):
+        k = people.obstacle[p, m]
+        if k >= 0:
+            dx, dy, distance = from_box(
+                people.x[p], people.y[p], boxes.x[k], boxes.y[k],
+                math.cos(boxes.yaw[k]), math.sin(boxes.yaw[k]), boxes.length[k], boxes.width[k],
+            )  # fmt: skip
+            size = abs(distance)
+            if 1e-9 < size < 1.5:
+                count = _limit(limits, count, -dx / size, -dy / size, _still_stops(distance - BOX_M))
+    return count
+
+
+@kernel
+def _edges(p: int, count: int, people: Pedestrians, limits: Float[ndarray, "L 3"]) -> int:
+    """Limits of the velocity towards the edges of the strip, and the kerb of one who waits."""
+    c, s, d = people.ahead_x[p], people.ahead_y[p], people.d[p]
+    inside = people.room[p] - abs(d)
+    if inside < 0.7:
+        out = 1.0 if d > 0.0 else -1.0
+        count = _limit(limits, count, -out * s, out * c, max(_still_stops(inside), -0.3))
+    if math.isfinite(people.stop_s[p]):
+        on = 1.0 if people.forward[p] else -1.0
+        count = _limit(limits, count, on * c, on * s, _still_stops(on * (people.stop_s[p] - people.s[p])))
+    return count
+
+
+@kernel
+def _limited(
+    vx: float, vy: float, nx: float, ny: float, limits: Float[ndarray, "L 3"], count: int, dt: float
+) -> tuple[float, float]:
+    """The velocity that follows (vx, vy) when (nx, ny) is wanted, within limits and what a body can do."""
+    for _ in range(2 if count > 1 else 1):  # mending one limit may break another
+        for k in range(count):
+            over = nx * limits[k, 0] + ny * limits[k, 1] - limits[k, 2]
+            if over > 0.0:
+                nx, ny = nx - over * limits[k, 0], ny - over * limits[k, 1]
+    ax, ay = nx - vx, ny - vy
+    size = math.hypot(ax, ay)
+    if size > MAX_ACCELERATION * dt:
+        nx, ny = vx + ax * MAX_ACCELERATION * dt / size, vy + ay * MAX_ACCELERATION * dt / size
+    old, new = math.hypot(vx, vy), math.hypot(nx, ny)
+    if old > TURNS_FREELY_MPS and new > 1e-6:
+        turn = math.atan2(vx * ny - vy * nx, vx * nx + vy * ny)
+        if abs(turn) > MAX_TURN * dt:  # less of a turn is also less of an acceleration
+            turn = math.copysign(MAX_TURN * dt, turn)
+            c, s = math.cos(turn) * new / old, math.sin(turn) * new / old
+            nx, ny = c * vx - s * vy, s * vx + c * vy
+    if new > MAX_SPEED:
+        nx, ny = nx * MAX_SPEED / new, ny * MAX_SPEED / new
+    return nx, ny
+
+
+@kernel
+def _shortened(x: float, y: float, most: float) -> tuple[float, float]:
+    """A vector, no longer than `most`."""
+    size = math.hypot(x, y)
+    return (x * most / size, y * most / size) if size > most else (x, y)
+
+
+@kernel
+def nearest_s(lines: Lines, k: int, guess: float, x: float, y: float) -> tuple[float, float]:
+    """s and d of a point on line k, searched from s = `guess`; it goes on straight beyond its ends."""
+    first, step = lines.start[k], lines.step[k]
+    last = lines.start[k + 1] - first - 2
+    cell = min(max(math.floor(guess / step), 0), last)
+    way, w, d = 0, 0.0, 0.0
+    for _ in range(last + 2):
+        i = first + cell
+        tx, ty = (lines.x[i + 1] - lines.x[i]) / step, (lines.y[i + 1] - lines.y[i]) / step
+        rx, ry = x - lines.x[i], y - lines.y[i]
+        w, d = (rx * tx + ry * ty) / step, tx * ry - ty * rx
+        if w > 1.0 and cell < last and way >= 0:
+            cell, way = cell + 1, 1
+        elif w < 0.0 and cell > 0 and way <= 0:
+            cell, way = cell - 1, -1
+        else:
+            break
+    if cell < last:
+        w = min(w, 1.0)
+    if cell > 0:
+        w = max(w, 0.0)
+    return (cell + w) * step, d
+
+
+@kernel
+def _step_onto_next(p: int, people: Pedestrians, walks: WalkGraph, lines: Lines) -> None:
+    """Near the end of a strip: the next one begins where one steps onto it."""
+    for _ in range(3):
+        edge, following, forward = people.edge[p], people.way[p, 0], people.forward[p]
+        rest = walks.length[edge] - people.s[p] if forward else people.s[p]
+        if following < 0 or rest > 0.5 * walks.width[following] + 0.5:
+            return
+        node = walks.head[edge] if forward else walks.tail[edge]
+        onward = walks.tail[following] == node
+        start = 0.0 if onward else walks.length[following]
+        s, d = nearest_s(lines, following, start, people.x[p], people.y[p])
+        begun = s if onward else walks.length[following] - s
+        if rest > 0.0 and (begun < 0.0 or abs(d) > room(walks, following)):
+            return
+        people.edge[p], people.s[p], people.d[p], people.forward[p] = following, s, d, onward
+        for k in range(WAY - 1):
+            people.way[p, k] = people.way[p, k + 1]
+        people.way[p, WAY - 1] = -1
+        people.aside[p] = preferred(people.side[p], walks.width[following], onward)
+        people.room[p], people.stop_s[p] = math.inf, math.inf  # until the next decision
+
+
+@kernel
+def _face(p: int, people: Pedestrians, dt: float) -> None:
+    """The body turns to where it walks, or over the road while waiting."""
+    if math.hypot(people.vx[p], people.vy[p]) > 0.25:
+        wanted = math.atan2(people.vy[p], people.vx[p])
+    elif people.intent[p] == _WAITING and people.crossing[p] == people.edge[p]:
+        wanted = math.atan2(people.ahead_y[p], people.ahead_x[p])
+        if not people.forward[p]:
+            wanted += math.pi
+    else:
+        return
+    turn = (wanted - people.yaw[p] + math.pi) % (2.0 * math.pi) - math.pi
+    turn = min(max(turn * min(dt / FACE_S, 1.0), -MAX_TURN * dt), MAX_TURN * dt)
+    people.yaw[p] = (people.yaw[p] + turn + math.pi) % (2.0 * math.pi) - math.pi
+
+
+@kernel
+def _next_velocity(
+    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes,
+    limits: Float[ndarray, "L 3"], dt: float,
+) -> tuple[float, float]:  # fmt: skip
+    """The velocity of row p after dt seconds."""
+    wx, wy, vx, vy = people.want_x[p], people.want_y[p], people.vx[p], people.vy[p]
+    wanted = math.hypot(wx, wy)
+    quick = people.intent[p] == _RUNNING or wanted == 0.0
+    relax = STOP_RELAX_S if quick else RELAX_S
+    ax, ay = _shortened(
+        (wx - vx) / relax, (wy - vy) / relax, QUICK_ACCELERATION if quick else EASY_ACCELERATION
+    )
+    ux, uy = (wx / wanted, wy / wanted) if wanted > 0.05 else (0.0, 0.0)
+    fx, fy, count = _others(p, ux, uy, people, occ, limits)
+    # Those who stand give way a little.
+    fx, fy = _shortened(fx, fy, QUICK_ACCELERATION if wanted > 0.05 else 0.3 * QUICK_ACCELERATION)
+    ax, ay = ax + fx, ay + fy
+    if people.crossing[p] >= 0 and people.kerb[p] < NEAR_ROAD_M:
+        fx, fy, count = _vehicles(p, count, people, cars, occ, limits)
+        ax, ay = ax + fx, ay + fy
+    if wanted > 0.2:
+        ax, ay = ax + people.gait_x[p], ay + people.gait_y[p]
+    if people.obstacle[p, 0] >= 0:
+        count = _boxes(p, count, people, boxes, limits)
+    count = _edges(p, count, people, limits)
+    ax, ay = _shortened(ax, ay, QUICK_ACCELERATION)
+    return _limited(vx, vy, vx + ax * dt, vy + ay * dt, limits, count, dt)
+
+
+@kernel
+def integrate(
+    people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, seed: int, tick: int, dt: float
+) -> None:
+    """Moves every pedestrian but scripted ones by dt seconds; all forces are taken from the same instant.
+
+    The noise of the gait is drawn once a decision, so `seed` and `tick` change nothing here.
+    """
+    walks, boxes = street.walks, street.boxes
+    lines, length = walks.lines, walks.length
+    count = len(people.uid)
+    velocity, limits = np.empty((count, 2)), np.empty((LIMITS, 3))
+    for p in range(count):
+        if people.controller[p] != _SCRIPTED:
+            velocity[p, 0], velocity[p, 1] = _next_velocity(p, people, cars, occ, boxes, limits, dt)
+    for p in range(count):
+        if people.controller[p] == _SCRIPTED:
+            continue
+        people.vx[p], people.vy[p] = velocity[p, 0], velocity[p, 1]
+        people.x[p] += people.vx[p] * dt
+        people.y[p] += people.vy[p] * dt
+        edge = people.edge[p]
+        people.s[p], people.d[p] = nearest_s(lines, edge, people.s[p], people.x[p], people.y[p])
+        rest = length[edge] - people.s[p] if people.forward[p] else people.s[p]
+        if rest < ENDS_M and people.way[p, 0] >= 0 and people.intent[p] != _TURNING:
+            _step_onto_next(p, people, walks, lines)
+            edge = people.edge[p]
+        if edge == people.crossing[p]:
+            people.along[p] = people.s[p]
+        people.z[p] = line_height(lines, edge, people.s[p])
+        _face(p, people, dt)
