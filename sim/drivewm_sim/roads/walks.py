@@ -65,7 +65,7 @@ def compile_walks(strips: list[Strip], ways: list[Strip], lanes: LaneGraph) -> t
         over_s=over[2],
         over_at=over[3],
         over_half=over[4],
-        over_left=over[5],
+        over_left=over[5].astype(np.int64),
     )
     return walks, [pieces[k].crosswalk for k in kept]
 

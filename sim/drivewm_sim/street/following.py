@@ -20,6 +20,7 @@ EMERGENCY = 8.0  # m/s^2, what the tyres give
 MIN_GAP = 2.0  # m to a standing leader
 LEVEL_M = 2.5  # of height: who is further up or down is on another level
 BESIDE_CYCLIST_M = 1.1  # room that drivers leave beside a cyclist whom they pass
+LOCKED_S = 15.0  # of standing, both, after which of two bodies in each other's way the lower uid goes
 BESIDE_M = 0.25  # ... and beside a vehicle
 _LONGEST_M = 7.0  # from a vehicle's centre to its corner
 _BICYCLE, _TRUCK, _BUS = int(Model.BICYCLE), int(Model.TRUCK), int(Model.BUS)
@@ -148,6 +149,8 @@ def _give_to_body(
     i: int, o: int, half: float, reach: float, desired: float, cars: Vehicles, view: Ahead
 ) -> tuple[float, bool]:
     """Acceleration that does not run into the body of o (1e6: clear), and whether it is an emergency."""
+    if cars.stood[i] > LOCKED_S and cars.stood[o] > LOCKED_S and cars.uid[i] < cars.uid[o]:
+        return 1e6, False  # two who block each other would stand for ever
     u, along, across, way = _across_path(o, half, cars, view)
     speed, front = cars.speed[i], 0.5 * cars.length[i]
     gap = u - front

@@ -235,7 +235,9 @@ def blocked_at(
                             # Metres by which o is ahead, counted back from where the ways have become one.
                             lead = (at + lanes.length[mine]) - (o_at + lanes.length[theirs])
                             gap = lead - front - half
-                            if gap > 0.0:
+                            if gap > 0.0 or (both and lead > 0.0):
+                                # Side by side where the ways have met, who is behind lets the other go.
+                                gap = max(gap, 0.1)
                                 if gap < follow_gap:
                                     follow_gap, follow_speed = gap, cars.speed[o]
                                 continue
