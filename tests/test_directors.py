@@ -392,14 +392,22 @@ def test_part_of_a_group_crosses_while_the_rest_stays_at_the_kerb() -> None:
 
 
 def test_who_hesitates_sets_off_and_stops_short_for_the_ego() -> None:
-    run = played("hesitation")
-    (walker,) = actors(run)
-    moments = [m["actors"][walker] for m in since_trigger(run) if walker in m["actors"]]
-    intents = [a["intent"] for a in moments]
-    first = intents.index(Intent.HESITATING)
-    start, stop = moments[0], moments[first]
-    assert math.hypot(stop["x"] - start["x"], stop["y"] - start["y"]) > 0.1
-    assert set(intents[first:]) & {Intent.CROSSING, Intent.RUNNING}
+    """Whether the ego comes close enough is a matter of a second: most drives must show it."""
+    shown = 0
+    for drive in range(6):
+        scene = scene_in("school", drive, drive, drive)
+        run = begin("hesitation", scene=scene).run(45.0)
+        (walker,) = actors(run)
+        moments = [m["actors"][walker] for m in since_trigger(run) if walker in m["actors"]]
+        intents = [a["intent"] for a in moments]
+        if Intent.HESITATING not in intents:
+            continue
+        first = intents.index(Intent.HESITATING)
+        start, stop = moments[0], moments[first]
+        assert math.hypot(stop["x"] - start["x"], stop["y"] - start["y"]) > 0.1
+        assert set(intents[first:]) & {Intent.CROSSING, Intent.RUNNING}
+        shown += 1
+    assert shown >= 4
 
 
 def test_the_ego_turns_into_an_arm_that_somebody_crosses() -> None:

@@ -213,7 +213,8 @@ def _on_the_way(
     if back or (stop and done < 1.0 and people.timer[p] > GIVE_UP_S and walks.kind[c] != _SHARED):
         _be(p, _TURNING, people)
     elif stop and done < -BODY_M:
-        _be(p, _WAITING, people)
+        hesitates = draw(p, HESITATES, people, seed) < people.hesitation[p]
+        _be(p, _HESITATING if hesitates else _WAITING, people)
     elif stop and not run:
         if people.intent[p] not in (_PAUSING, _HESITATING):
             _be(p, _HESITATING if done < 1.0 else _PAUSING, people)
