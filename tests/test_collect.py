@@ -12,6 +12,7 @@ import pytest
 from drivewm.cli import main
 from drivewm_datasets.episode import read_about, read_branches, read_episode, verify_episode
 from drivewm_sim.manifest import Manifest, ManifestWriter, read_manifest
+from drivewm_sim.roads.towns import town_text
 
 SMALL = ["--seconds", "0.5", "--seed", "7"]
 
@@ -146,7 +147,7 @@ def test_a_large_collection_writes_its_manifest_rarely_and_whole_in_the_end(
         (["--episodes", "1", "--workers", "0"], "--workers must be at least 1"),
         (["--episodes", "1", "--seconds", "-3"], "--seconds must lie between"),
         (["--episodes", "1", "--seed", "-1"], "--seed must lie between"),
-        (["--episodes", "1", "--town", "atlantis"], "--town 'atlantis' is unknown; there are"),
+        (["--episodes", "1", "--town", "atlantis"], "no town 'atlantis'; there are"),
         (["--episodes", "1", "--scenario", "storm"], "--scenario 'storm' is unknown; there are street"),
         (["--episodes", "1", "--branches", "-1"], "--branches must not be negative"),
         (["--episodes", "1", "--branches", "2"], "--branch-seconds 4.8 is longer than an episode of 0.5 s"),
@@ -188,3 +189,16 @@ def test_resuming_in_a_folder_of_something_else_is_refused(
     assert collect(tmp_path, "--episodes", "1", "--resume") == 2
     assert "no manifest.json" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_a_town_of_a_file_is_named_by_its_content_not_by_where_it_lies(tmp_path: Path) -> None:
+    made = []
+    for place in ("here", "there"):
+        file = tmp_path / place / "mine.xodr"
+        file.parent.mkdir()
+        file.write_text(town_text("crossing"))
+        assert collect(tmp_path / place / "out", "--episodes", "1", "--town", str(file)) == 0
+        (town,) = json.loads((tmp_path / place / "out" / "manifest.json").read_text())["recipe"]["town"]
+        assert town.startswith("mine.xodr:")
+        made.append(hashes(tmp_path / place / "out"))
+    assert made[0] == made[1]

@@ -37,9 +37,12 @@ class Collect:
     out: Path
     # The world to collect in.
     backend: Literal["embedded", "carla"] = "embedded"
-    # Towns, taken in turn.
+    # Towns, taken in turn: arterial, crossing, grid, plaza, roundabout, school, or an OpenDRIVE file (.xodr,
+    # .xodr.gz) with its sidecar (.json) beside it.
     town: tuple[str, ...] = ("crossing",)
-    # How busy it is, taken in turn: street, quiet, busy.
+    # How busy it is, or what is staged on the ego's way, taken in turn: street, quiet, busy, dart_out,
+    # jaywalk, distracted, turn_back, group_split, hesitation, turning, bus_runner, cyclist_conflict,
+    # red_walker, hidden_crosser, slow_finisher.
     scenario: tuple[str, ...] = ("street",)
     # Who drives the ego: rule keeps the rules; random changes its mind; held holds one of five plans (keep,
     # brake, creep, accelerate, swerve) for seconds at a time; planner tries these plans against a forecast;
@@ -131,15 +134,14 @@ class Collect:
         if importlib.util.find_spec("numba") is None:
             raise InputError('pip install "drivewm[sim]" to simulate (numba is missing)')
         self._predictor_hash()
-        from drivewm_sim.roads.towns import town_names
+        from drivewm_sim.roads.towns import load_town
         from drivewm_sim.scenarios import SCENARIOS
 
-        for option, given, known in (
-            ("--town", self.town, town_names()), ("--scenario", self.scenario, tuple(SCENARIOS))
-        ):  # fmt: skip
-            for name in given or ("",):
-                if name not in known:
-                    raise InputError(f"{option} {name!r} is unknown; there are {', '.join(known)}")
+        for name in self.town or ("",):
+            load_town(name)
+        for name in self.scenario or ("",):
+            if name not in SCENARIOS:
+                raise InputError(f"--scenario {name!r} is unknown; there are {', '.join(SCENARIOS)}")
         if self.address is not None:
             from drivewm_sim.workers import check_address
 
@@ -155,7 +157,9 @@ class Collect:
         from drivewm import __version__
 
         fields = ("backend", "policy", "sensors", "seconds", "seed", "branches", "branch_seconds")
-        lists = {"town": list(self.town), "scenario": list(self.scenario)}
+        from drivewm_sim.roads.towns import town_label
+
+        lists = {"town": [town_label(name) for name in self.town], "scenario": list(self.scenario)}
         named = {"predictor": self._predictor_hash(), "version": __version__}
         return {name: getattr(self, name) for name in fields} | lists | named
 
@@ -179,6 +183,7 @@ class Collect:
         from drivewm_sim.branches import Branching
         from drivewm_sim.collect import EpisodeJob
         from drivewm_sim.randomness import episode_seed
+        from drivewm_sim.roads.towns import town_path
         from drivewm_sim.scenarios import SCENARIOS
 
         policies = MIXED if self.policy == "mixed" else (self.policy,)
@@ -188,7 +193,7 @@ class Collect:
         for index in range(self.episodes):
             scenario = dataclasses.replace(
                 SCENARIOS[self.scenario[index % len(self.scenario)]],
-                town=self.town[index % len(self.town)],
+                town=town_path(self.town[index % len(self.town)]),
                 duration_s=self.seconds,
             )
             jobs.append(

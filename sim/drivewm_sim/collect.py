@@ -22,6 +22,7 @@ from drivewm_sim.ego_planner import PlannerPolicy, PredictorFutures
 from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.embedded import EmbeddedSimulator
 from drivewm_sim.episode_tables import event_columns, frame_columns, image_columns, tracks_columns
+from drivewm_sim.roads.towns import town_label
 from drivewm_sim.sensors.suite import SensorSuite
 from drivewm_sim.simulator import DECISION_S, Frame, Scenario, Simulator
 
@@ -194,7 +195,7 @@ def _provenance(scenario: Scenario, policy: str, seed: int, predictor: Predictor
         "version": __version__,
         "seed": seed,
         "policy": policy,
-        "scenario": asdict(scenario),
+        "scenario": asdict(scenario) | {"town": town_label(scenario.town)},
     }
     return about if predictor is None else about | {"predictor": predictor.runtime.hash}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,19 @@ def town_text(name: str) -> str:
         return (gzip.decompress(data) if name.endswith(".gz") else data).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected an OpenDRIVE file, {error}; check the path") from None
+
+
+def town_label(name: str) -> str:
+    """What a recipe says of a town: a shipped one's name, or a file's name with a hash of what is in it."""
+    if name in town_names():
+        return name
+    content = town_text(name) + json.dumps(town_sidecar(name), sort_keys=True)
+    return f"{Path(name).name}:{sha256(content.encode()).hexdigest()[:12]}"
+
+
+def town_path(name: str) -> str:
+    """The town as a process with another working directory finds it."""
+    return name if name in town_names() else str(Path(name).absolute())
 
 
 def town_sidecar(name: str) -> dict[str, Any] | None:
