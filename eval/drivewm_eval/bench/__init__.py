@@ -1,0 +1,1 @@
+"""How fast the simulator is, and whether its streets last."""
