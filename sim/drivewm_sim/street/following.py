@@ -9,7 +9,7 @@ import math
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.street.ahead import STEP_M, Ahead, bounds, place, wrapped
+from drivewm_sim.street.ahead import Ahead, bounds, place, wrapped
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.state import PAST, Model, Vehicles
@@ -22,9 +22,6 @@ LEVEL_M = 2.5  # of height: who is further up or down is on another level
 BESIDE_CYCLIST_M = 1.1  # room that drivers leave beside a cyclist whom they pass
 LOCKED_S = 15.0  # of standing, both, after which of two bodies in each other's way the lower uid goes
 BESIDE_M = 0.25  # ... and beside a vehicle
-_LONG_M = 7.0  # bodies longer than this sweep more than their width in bends
-_BEND_POINTS = 9  # of the view, 20 m, whose bends count
-_WIDEST_SWEEP_M = 1.4
 _LONGEST_M = 7.0  # from a vehicle's centre to its corner
 _BICYCLE, _TRUCK, _BUS = int(Model.BICYCLE), int(Model.TRUCK), int(Model.BUS)
 
@@ -178,15 +175,6 @@ def _give_to_body(
 
 
 @inlined
-def _swept(length: float, view: Ahead) -> float:
-    """How far (m) the ends of a body stand out of the bend that its centre follows: length^2 / 8 R."""
-    bend = 0.0
-    for m in range(min(view.counts[1], _BEND_POINTS) - 1):
-        bend = max(bend, abs(view.yaw[m + 1] - view.yaw[m]) / STEP_M)
-    return min(0.125 * length * length * bend, _WIDEST_SWEEP_M)
-
-
-@inlined
 def body_in_the_way(
     i: int, reach: float, desired: float, cars: Vehicles, occ: Occupancy, view: Ahead
 ) -> tuple[float, bool]:
@@ -199,8 +187,6 @@ def body_in_the_way(
     wanted, emergency = 1e6, False
     # Two who stand nose to nose squeeze past each other in the end.
     half = 0.5 * cars.width[i] + (BESIDE_M if cars.stood[i] < 6.0 else 0.05)
-    if cars.length[i] > _LONG_M:
-        half += _swept(cars.length[i], view)
     c, s = math.cos(cars.yaw[i]), math.sin(cars.yaw[i])
     for cx in range(math.floor((low_x - pad) / CELL_M), math.floor((high_x + pad) / CELL_M) + 1):
         for cy in range(math.floor((low_y - pad) / CELL_M), math.floor((high_y + pad) / CELL_M) + 1):

@@ -17,7 +17,7 @@ from drivewm_sim.lines import line_height, line_point, project
 from drivewm_sim.randomness import ARRIVAL, TRAITS, normal, uniform
 from drivewm_sim.roads.lane_graph import LaneUse
 from drivewm_sim.roads.town import Demand, Street
-from drivewm_sim.simulator import DECISION_S
+from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street import state
 from drivewm_sim.street.following import LEVEL_M, MIN_GAP, idm, pull
 from drivewm_sim.street.state import NOBODY, PAST, PATH, Controller, Model, World
@@ -34,6 +34,8 @@ OF_LARGE = ((0.6, Model.VAN), (0.85, Model.TRUCK), (1.0, Model.BUS))
 """Cumulative shares of the large vehicles."""
 INATTENTIVE_SHARE = 0.1  # of drivers; the others look away for 2 % of the time
 ENTRY_GAP_M = 4.0
+SIGHT_M = 45.0  # of road that a driver must have seen before coming onto the map
+_ON_THE_ROAD = (Intent.CROSSING, Intent.RUNNING, Intent.PAUSING, Intent.HESITATING, Intent.TURNING_BACK)
 SIDE_M = 0.8  # beside a body that is on its way into or out of the lane
 SIGHT_M = 70.0
 SPACING_M = 16.0  # at the start, at least
@@ -66,7 +68,7 @@ def arrive(world: World, street: Street, demand: Demand, seed: int) -> World:
     due, arrived = world.spawners
     cars = world.vehicles
     for k, lane in enumerate(street.entries):
-        if now < due[k]:
+        if now < due[k] or _crossed_nearby(world.pedestrians, int(lane), street):
             continue
         uid = state.uid_of(k, int(arrived[k]), len(due))
         model = draw_model(street, demand, int(lane), seed, uid)
@@ -223,6 +225,14 @@ def _room(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
     away = np.hypot(cars["x"] - x, cars["y"] - y) - 0.5 * (cars["length"] + agent["length"])
     away[np.abs(cars["z"] - z) > LEVEL_M] = math.inf
     return float(away.min())
+
+
+def _crossed_nearby(people: ndarray, lane: int, street: Street) -> bool:
+    """Whether somebody is on the road so near to the entry that a driver coming in never saw them."""
+    lanes = street.lanes
+    rows = slice(lanes.crossing_start[lane], lanes.crossing_start[lane + 1])
+    near = lanes.crossing[rows][lanes.crossing_in[rows] < SIGHT_M]
+    return bool(np.any(np.isin(people["crossing"], near) & np.isin(people["intent"], _ON_THE_ROAD)))
 
 
 def _entry_speed(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
