@@ -147,7 +147,7 @@ def test_the_demo_replaces_nothing_that_is_not_its_own(
 
 
 def test_the_default_crossing_is_lively() -> None:
-    """Seed 26: several people cross, drivers give way, nobody is touched. Change the seed if this changes."""
+    """Seed 27: several people cross, drivers give way, nobody is touched. Change the seed if this changes."""
     events = drive(command.Demo().seed, 31.6).events
     assert events["crossing_started"] >= 5
     assert events["yield"] >= 5
