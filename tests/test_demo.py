@@ -85,11 +85,11 @@ def test_the_page_and_the_picture_show_the_seconds_asked_for(made: Path) -> None
 
 def test_the_table_forecasts_the_stored_episode(made: Path) -> None:
     (recording,) = read_recordings(made / "episode")
-    assert (recording.dataset, recording.scene) == ("drivewm_sim", "seed_26")
+    assert (recording.dataset, recording.scene) == ("drivewm_sim", "seed_27")
     table = pq.read_table(made / "forecasts.parquet")
     assert np.unique(table["t_s"].to_numpy()) == pytest.approx([2.8, 3.2, 3.6, 4.0])
     assert set(table["agent_id"].to_pylist()) <= set(recording.agent_ids)
-    assert set(table["scene"].to_pylist()) == {"seed_26"}
+    assert set(table["scene"].to_pylist()) == {"seed_27"}
 
 
 def test_every_group_stands_beside_constant_velocity(made: Path) -> None:
