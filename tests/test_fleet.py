@@ -223,7 +223,9 @@ def command(out: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
     usual = ["--episodes", "12", "--seconds", "12", "--seed", "7", "--out", str(out)]
     return subprocess.Popen(
         [sys.executable, "-c", code, "collect", *usual, *options],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, **more,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        # A shell that starts tests in the background has them ignore SIGINT: not to be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **more,
     )  # fmt: skip
 
 
