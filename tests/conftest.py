@@ -45,6 +45,19 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture
+def town(name: str, request: pytest.FixtureRequest) -> object:
+    """The town of the parameter `name` (see all_towns), compiled; skipped where its map is absent."""
+    from all_towns import CARLA_TOWNS
+
+    from drivewm_sim.roads.towns import load_town
+
+    if name in CARLA_TOWNS:
+        folder: Path = request.getfixturevalue("shared_data")
+        return load_town(str(folder / "carla_towns" / f"{name}.xodr.gz"))
+    return load_town(name)
+
+
 def make_tracks(
     *,
     agents: int = 3,

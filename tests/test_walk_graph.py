@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from all_towns import everywhere
 from opendrive_builders import document_xml, lane_xml, road_xml, section_xml
 
 from drivewm_sim.lines import line_point
@@ -16,19 +16,6 @@ from drivewm_sim.roads.compile import compile_town
 from drivewm_sim.roads.town import Street, Town
 from drivewm_sim.roads.towns import load_town, town_names
 from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
-
-CARLA_TOWNS = ("Town01", "Town02", "Town04", "Town06", "Town07", "Town10HD")
-everywhere = pytest.mark.parametrize(
-    "name", [*town_names(), *(pytest.param(t, marks=pytest.mark.shared_data) for t in CARLA_TOWNS)]
-)
-
-
-@pytest.fixture
-def town(name: str, request: pytest.FixtureRequest) -> Town:
-    if name in CARLA_TOWNS:
-        folder: Path = request.getfixturevalue("shared_data")
-        return load_town(str(folder / "carla_towns" / f"{name}.xodr.gz"))
-    return load_town(name)
 
 
 def components(walks: WalkGraph) -> list[float]:
