@@ -118,6 +118,7 @@ def _graphs(plan: Plan) -> tuple[LaneGraph, WalkGraph]:
         junction=column("junction", -1, np.int64),
         next_start=next_start, next=following, prev_start=prev_start, prev=leading,
         left=column("left", -1, np.int64), right=column("right", -1, np.int64),
+        heavy=column("heavy", True, bool),
         signal=column("signal", -1, np.int64),
         stop_s=np.array([lane.get("stop_s", length[k]) for k, lane in enumerate(plan.lanes)], float),
         conflict_start=conflict_start, conflict_lane=np.array(table[0], np.int64),

@@ -126,7 +126,7 @@ def make() -> tuple[Network, str]:
     for road in inner + stubs:
         scene.lamps(road, -1, 12.0, road.length - 8.0, 28.0)
     demand = {
-        "vehicles_per_hour": 330.0,
+        "vehicles_per_hour": 200.0,
         "cyclist_share": 0.1,
         "large_share": 0.08,
         "pedestrians_per_hour": 1500.0,

@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
+from drivewm_sim.roads.lane_graph import LaneGraph
 from drivewm_sim.roads.near import LEVEL_M, Near
-
-HALF_BAND_M = {LaneUse.DRIVING: 1.0, LaneUse.BIKING: 0.4}
-"""Half the width of what drives."""
+from drivewm_sim.roads.swept import way_along
 
 _MARGIN_M = 0.15  # room between bodies that do not touch
 _STEP_M = 0.5
+_ACROSS = 7  # points across a body
 
 
 class Conflicts(NamedTuple):
@@ -24,21 +23,24 @@ class Conflicts(NamedTuple):
 
     lane: Int[ndarray, "b"]
     other: Int[ndarray, "b"]
-    into: Float[ndarray, "b"]  # s on `lane` between which a body touches the other lane's band
-    out: Float[ndarray, "b"]
+    into: Float[ndarray, "b"]  # s on `lane` between which a body touches the other lane's band; may lie
+    out: Float[ndarray, "b"]  # a little before the lane's begin, or beyond its end
     other_into: Float[ndarray, "b"]
     other_out: Float[ndarray, "b"]
 
 
 class _Slices(NamedTuple):
-    """Points every half metre along some lanes."""
+    """Points every half metre along some lanes, and before and beyond those of junctions."""
 
     lane: Int[ndarray, "n"]
-    number: Int[ndarray, "n"]  # along the lane
+    number: Int[ndarray, "n"]  # along the lane; negative before it
+    inside: Bool[ndarray, "n"]  # neither before nor beyond it
     step: Float[ndarray, "L"]
+    first: Int[ndarray, "L"]  # number of the first slice
     point: Float[ndarray, "n 3"]
-    left: Float[ndarray, "n 2"]
-    half: Float[ndarray, "n"]
+    yaw: Float[ndarray, "n"]
+    left: Float[ndarray, "n"]
+    right: Float[ndarray, "n"]
 
 
 def find_conflicts(lanes: LaneGraph) -> Conflicts:
@@ -48,8 +50,11 @@ def find_conflicts(lanes: LaneGraph) -> Conflicts:
     """
     merging = _merging(lanes)
     slices = _slices(lanes, np.flatnonzero((lanes.junction >= 0) | merging))
-    a, ia, b, ib = _touches(slices)
+    which, at = _touches(slices)
+    a, ia, b, ib = slices.lane[which], slices.number[which], slices.lane[at], slices.number[at]
     keep = ((lanes.junction[a] >= 0) & (lanes.junction[b] >= 0)) | _share(lanes.next_start, lanes.next, a, b)
+    # Before and beyond its lanes a junction only matters to those who use it.
+    keep &= (slices.inside[which] & slices.inside[at]) | (lanes.junction[a] == lanes.junction[b])
     keep &= ~_follows(lanes, a, b) & ~_follows(lanes, b, a)
     a, ia, b, ib = (column[keep] for column in (a, ia, b, ib))
     count = len(lanes.length)
@@ -57,14 +62,15 @@ def find_conflicts(lanes: LaneGraph) -> Conflicts:
     a, b, ia = np.r_[a, b[unanswered]], np.r_[b, a[unanswered]], np.r_[ia, ib[unanswered]]
     rows = np.unique(np.stack([a, b, ia], 1), axis=0)
     fork = _share(lanes.prev_start, lanes.prev, rows[:, 0], rows[:, 1])
-    rows = rows[~(fork & _at_the_start(rows))]
+    rows = rows[~(fork & _at_the_start(rows, slices.first[rows[:, 0]]))]
     if len(rows) == 0:
         return Conflicts(*[np.zeros(0, np.int64)] * 2, *[np.zeros(0)] * 4)
     pairs, first = np.unique(rows[:, :2], axis=0, return_index=True)
     last = np.r_[first[1:], len(rows)] - 1
     step = slices.step[pairs[:, 0]]
-    into = np.maximum(rows[first, 2] * step - 0.5 * _STEP_M, 0.0)
-    out = np.minimum(rows[last, 2] * step + 0.5 * _STEP_M, lanes.length[pairs[:, 0]])
+    into, out = (rows[first, 2] - 0.5) * step, (rows[last, 2] + 0.5) * step
+    outside = lanes.junction[pairs[:, 0]] < 0
+    into = np.where(outside, np.maximum(into, 0.0), into)
     merge = _share(lanes.next_start, lanes.next, pairs[:, 0], pairs[:, 1])
     out = np.where(merge, lanes.length[pairs[:, 0]], out)
     return _mirrored(pairs, into, out)
@@ -87,38 +93,42 @@ def _merging(lanes: LaneGraph) -> Bool[ndarray, "L"]:
 
 
 def _slices(lanes: LaneGraph, rows: Int[ndarray, "n"]) -> _Slices:
-    lines = lanes.lines
-    count = np.maximum(np.ceil(lanes.length / _STEP_M), 1).astype(np.int64)
-    step = lanes.length / count
-    lane = np.repeat(rows, count[rows] + 1)
-    index = np.concatenate([np.arange(count[k] + 1) for k in rows]) if len(rows) else np.zeros(0, np.int64)
-    u = index * step[lane] / lines.step[lane]
-    cells = np.diff(lines.start)[lane] - 2
-    cell = np.minimum(np.floor(u).astype(np.int64), cells)
-    w, i = u - cell, lines.start[lane] + cell
-    x, y, z, yaw = (c[i] + w * (c[i + 1] - c[i]) for c in (lines.x, lines.y, lines.z, lines.yaw))
-    half = np.where(lanes.use == LaneUse.BIKING, HALF_BAND_M[LaneUse.BIKING], HALF_BAND_M[LaneUse.DRIVING])
-    left = np.column_stack([-np.sin(yaw), np.cos(yaw)])
-    return _Slices(lane, index, step, np.column_stack([x, y, z]), left, half[lane])
+    step, first = np.ones(len(lanes.length)), np.zeros(len(lanes.length), np.int64)
+    ways = [way_along(lanes, int(k), bool(lanes.junction[k] >= 0)) for k in rows]
+    for k, way in zip(rows, ways, strict=True):
+        step[k], first[k] = way.step, way.number[0]
+    lane = np.repeat(rows, [len(way.number) for way in ways])
+    number, point, yaw, left, right = (
+        np.concatenate([getattr(way, name) for way in ways] or [nothing])
+        for name, nothing in (
+            ("number", np.zeros(0, np.int64)), ("point", np.zeros((0, 3))),
+            ("yaw", np.zeros(0)), ("left", np.zeros(0)), ("right", np.zeros(0)),
+        )
+    )  # fmt: skip
+    inside = (number >= 0) & (number * step[lane] <= lanes.length[lane] + 1e-6)
+    return _Slices(lane, number, inside, step, first, point, yaw, left, right)
 
 
-def _touches(slices: _Slices) -> tuple[ndarray, ndarray, ndarray, ndarray]:
-    """Lane and slice of bodies, lane and slice of the bands that they touch."""
-    across = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-    offset = across[:, None, None] * (slices.half[:, None] * slices.left)
-    body = np.tile(slices.point, (len(across), 1))
-    body[:, :2] += offset.reshape(-1, 2)
-    reach = np.hypot(slices.half + _MARGIN_M, 0.5 * _STEP_M)
+def _touches(slices: _Slices) -> tuple[Int[ndarray, "t"], Int[ndarray, "t"]]:
+    """Slices of bodies, and the slices of other lanes' bands that they touch."""
     if len(slices.lane) == 0:
         nothing = np.zeros(0, np.int64)
-        return nothing, nothing, nothing, nothing
-    query, at = Near(slices.point, float(reach.max())).pairs(body)
+        return nothing, nothing
+    across = np.linspace(-1.0, 1.0, _ACROSS)[:, None]
+    d = np.where(across > 0.0, across * slices.left, across * slices.right)
+    body = np.tile(slices.point, (len(across), 1))
+    body[:, 0] -= (d * np.sin(slices.yaw)).reshape(-1)
+    body[:, 1] += (d * np.cos(slices.yaw)).reshape(-1)
+    reach = max(slices.left.max(), slices.right.max()) + _MARGIN_M
+    query, at = Near(slices.point, float(np.hypot(reach, _STEP_M))).pairs(body)
     which = query % len(slices.lane)
-    gap = np.hypot(*(body[query, :2] - slices.point[at, :2]).T)
-    touch = (gap <= reach[at]) & (slices.lane[which] != slices.lane[at])
+    dx, dy = (body[query, :2] - slices.point[at, :2]).T
+    c, s = np.cos(slices.yaw[at]), np.sin(slices.yaw[at])
+    along, beside = dx * c + dy * s, dy * c - dx * s
+    touch = (np.abs(along) <= 0.5 * _STEP_M + _MARGIN_M) & (slices.lane[which] != slices.lane[at])
+    touch &= (beside <= slices.left[at] + _MARGIN_M) & (beside >= -slices.right[at] - _MARGIN_M)
     touch &= np.abs(body[query, 2] - slices.point[at, 2]) < LEVEL_M
-    which, at = which[touch], at[touch]
-    return slices.lane[which], slices.number[which], slices.lane[at], slices.number[at]
+    return which[touch], at[touch]
 
 
 def _share(
@@ -138,11 +148,11 @@ def _follows(lanes: LaneGraph, a: Int[ndarray, "n"], b: Int[ndarray, "n"]) -> Bo
     return np.isin(a * count + b, source * count + lanes.next)
 
 
-def _at_the_start(rows: Int[ndarray, "n 3"]) -> Bool[ndarray, "n"]:
-    """Which rows (lane, other, slice), sorted, belong to an unbroken run of slices from the lane's start."""
+def _at_the_start(rows: Int[ndarray, "n 3"], begin: Int[ndarray, "n"]) -> Bool[ndarray, "n"]:
+    """Which rows (lane, other, slice), sorted, belong to an unbroken run of slices from the first one."""
     fresh = np.r_[True, (rows[1:, :2] != rows[:-1, :2]).any(1)] if len(rows) else np.zeros(0, bool)
     group = np.cumsum(fresh) - 1
     position = np.arange(len(rows)) - np.flatnonzero(fresh)[group] if len(rows) else np.zeros(0, np.int64)
     # In such a run the n-th slice of a pair is slice n; a small gap does not end it.
-    broken = rows[:, 2] - position > 2
+    broken = rows[:, 2] - begin - position > 2
     return ~broken

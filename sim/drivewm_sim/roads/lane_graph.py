@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from drivewm_sim.lines import Lines
@@ -41,13 +41,14 @@ class LaneGraph(NamedTuple):
     prev: Int[ndarray, "a"]  # the lanes that lead here
     left: Int[ndarray, "L"]  # the neighbour, same direction, into which one may change; -1: none
     right: Int[ndarray, "L"]
+    heavy: Bool[ndarray, "L"]  # from here buses and trucks find a way without tight bends
     signal: Int[ndarray, "L"]  # row in Signals that decides who may ENTER this (junction) lane; -1: none
     stop_s: Float[ndarray, "L"]  # s of the stop line on a lane that ends at a junction; its length elsewhere
     # Where another lane of a junction crosses or joins this one.
     conflict_start: Int[ndarray, "L+1"]
     conflict_lane: Int[ndarray, "b"]  # the other lane
     conflict_in: Float[ndarray, "b"]  # s on this lane from which a body would touch the other lane's ...
-    conflict_out: Float[ndarray, "b"]
+    conflict_out: Float[ndarray, "b"]  # (bodies stand out in bends: also a little before and beyond it)
     conflict_other_in: Float[ndarray, "b"]  # ... and the same stretch on the other lane
     conflict_other_out: Float[ndarray, "b"]
     conflict_priority: Int[ndarray, "b"]  # +1 this lane goes first, -1 it gives way, 0 first come

@@ -18,6 +18,7 @@ from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
 from drivewm_sim.roads.lane_links import Piece, lane_links
 from drivewm_sim.roads.opendrive import LaneSection, OpenDrive, Road
 from drivewm_sim.roads.ragged import ragged
+from drivewm_sim.roads.swept import lanes_for_heavy
 
 USES = {"driving": LaneUse.DRIVING, "bidirectional": LaneUse.DRIVING, "biking": LaneUse.BIKING}
 """OpenDRIVE lane types that vehicles use. Bidirectional lanes are driven one way only, as their sign says."""
@@ -56,7 +57,7 @@ def compile_lanes(document: OpenDrive) -> LaneGraph:
     nothing, zero = np.zeros(0), np.zeros(0, np.int64)
     none = np.zeros(len(pieces) + 1, np.int64)
     sides = np.array([_neighbours(document, piece, row) for piece in pieces], np.int64)
-    return LaneGraph(
+    lanes = LaneGraph(
         lines=lines,
         width=_resampled(lines, dense),
         cap=_speed_caps(lines, following),
@@ -69,12 +70,14 @@ def compile_lanes(document: OpenDrive) -> LaneGraph:
         junction=np.array([_junction(document, piece) for piece in pieces], np.int64),
         next_start=next_start, next=following_flat, prev_start=prev_start, prev=leading_flat,
         left=sides[:, 0].copy(), right=sides[:, 1].copy(),
+        heavy=np.zeros(len(pieces), bool),
         signal=np.full(len(pieces), -1, np.int64),
         stop_s=length.copy(),
         conflict_start=none, conflict_lane=zero, conflict_in=nothing, conflict_out=nothing,
         conflict_other_in=nothing, conflict_other_out=nothing, conflict_priority=zero,
         crossing_start=none, crossing=zero, crossing_in=nothing, crossing_out=nothing, crossing_at=nothing,
     )  # fmt: skip
+    return lanes._replace(heavy=lanes_for_heavy(lanes))
 
 
 def entry_lanes(document: OpenDrive, lanes: LaneGraph) -> Int[ndarray, "n"]:

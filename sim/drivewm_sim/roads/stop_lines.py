@@ -13,6 +13,7 @@ from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
 
 BEFORE_CROSSING_M = 1.0
 BEFORE_JUNCTION_M = 0.5
+BEFORE_SWEPT_M = 0.3
 
 _AT_MOUTH_M = 20.0  # a marked crossing this near to the junction is stopped at ...
 _STORAGE_M = 4.9  # ... unless a car has room between it and the junction, and no signal says otherwise
@@ -66,14 +67,22 @@ def stop_lines(lanes: LaneGraph, walks: WalkGraph) -> Float[ndarray, "L"]:
         if not contested and first > _AT_MOUTH_M:
             continue
         length = float(lanes.length[k])
-        stop = length - max(BEFORE_JUNCTION_M, BEFORE_CROSSING_M - first)
+        # Who waits leaves room to those who swing out as they turn.
+        swept = min((float(lanes.conflict_in[rows].min()) for rows in _conflicts(lanes, ahead)), default=0.0)
+        stop = length - max(BEFORE_JUNCTION_M, BEFORE_CROSSING_M - first, BEFORE_SWEPT_M - swept)
         signalled = any(lanes.signal[j] >= 0 for j in ahead)
         for row in _marked(lanes, walks, int(k))[::-1]:
-            room = length - float(lanes.crossing_out[row])
+            room = min(length, stop + BEFORE_JUNCTION_M) - float(lanes.crossing_out[row])
             if room < _STORAGE_M or (signalled and room < _AT_MOUTH_M):
                 stop = min(stop, float(lanes.crossing_in[row]) - BEFORE_CROSSING_M)
         out[k] = min(max(stop, 0.0), length)
     return out
+
+
+def _conflicts(lanes: LaneGraph, ahead: ndarray) -> list[ndarray]:
+    """Rows of the conflicts of each lane that has any."""
+    rows = [np.arange(lanes.conflict_start[j], lanes.conflict_start[j + 1]) for j in ahead]
+    return [some for some in rows if len(some)]
 
 
 def _marked(lanes: LaneGraph, walks: WalkGraph, k: int) -> ndarray:

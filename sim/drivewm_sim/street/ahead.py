@@ -18,7 +18,6 @@ from drivewm_sim.street.state import PATH, Model, Vehicles
 
 STEP_M = 2.5  # between points on the way
 POINTS = 33  # 80 m
-WIDE_TURN_M = 9.0  # long vehicles avoid ways of a smaller radius
 SETTLE_M = 10.0  # way over which a body comes to where its driver steers to
 _BIKING = int(LaneUse.BIKING)
 _BUS, _TRUCK, _BICYCLE = int(Model.BUS), int(Model.TRUCK), int(Model.BICYCLE)
@@ -51,42 +50,46 @@ def wrapped(angle: float) -> float:
 
 
 @kernel
-def _radius(lane: int, lanes: LaneGraph) -> float:
-    """Mean radius of a lane's bend (m)."""
-    a, b = lanes.lines.start[lane], lanes.lines.start[lane + 1] - 1
-    return lanes.length[lane] / max(abs(lanes.lines.yaw[b] - lanes.lines.yaw[a]), 1e-3)
+def _suits(model: int, lane: int, biking: bool, heavy: bool, least: float, lanes: LaneGraph) -> bool:
+    """Whether a model goes there. `biking`: a lane for cyclists is at hand; `heavy`: so is a wide one.
 
-
-@kernel
-def _suits(model: int, lane: int, biking: bool, least: float, lanes: LaneGraph) -> bool:
-    """Whether a model goes there. `biking`: a lane for cyclists is at hand; `least`: radius of bends."""
+    `least`: m/s with which it will at least get there.
+    """
+    if lanes.cap[lanes.lines.start[lane]] < least:
+        return False
     if model == _BICYCLE:
         return (lanes.use[lane] == _BIKING) == biking
-    return lanes.use[lane] != _BIKING and (least <= 0.0 or _radius(lane, lanes) >= least)
+    return lanes.use[lane] != _BIKING and (lanes.heavy[lane] or not heavy)
 
 
 @kernel
 def choose_next(lane: int, i: int, cars: Vehicles, lanes: LaneGraph, seed: int) -> int:
-    """One of the lanes that follow, by chance; -1 where none does. Long vehicles avoid tight turns."""
+    """One of the lanes that follow, by chance; -1 where none does. Long vehicles avoid tight bends."""
     a, b = lanes.next_start[lane], lanes.next_start[lane + 1]
-    model, biking, least = cars.model[i], False, 0.0
-    if model == _BICYCLE:
-        for k in range(a, b):
-            biking = biking or lanes.use[lanes.next[k]] == _BIKING
-    elif model in (_BUS, _TRUCK):
-        for k in range(a, b):
-            if lanes.use[lanes.next[k]] != _BIKING:
-                least = max(least, min(_radius(lanes.next[k], lanes), WIDE_TURN_M))
+    model, biking, heavy = cars.model[i], False, False
+    for k in range(a, b):
+        biking = biking or lanes.use[lanes.next[k]] == _BIKING
+        heavy = heavy or lanes.heavy[lanes.next[k]]
+    heavy = heavy and model in (_BUS, _TRUCK)
+    # Who has just changed lanes before a junction can no longer take any turn.
+    least = 0.0
+    if lane == cars.lane[i]:
+        room = max(lanes.length[lane] - cars.s[i], 0.0)
+        least = math.sqrt(max(cars.speed[i] ** 2 - 2.0 * cars.comfort[i] * room, 0.0))
     count = 0
     for k in range(a, b):
-        count += _suits(model, lanes.next[k], biking, least, lanes)
+        count += _suits(model, lanes.next[k], biking, heavy, least, lanes)
+    if count == 0 and least > 0.0:
+        least = 0.0
+        for k in range(a, b):
+            count += _suits(model, lanes.next[k], biking, heavy, least, lanes)
     if count == 0:
         return -1
     pick = 0
     if count > 1:
         pick = int(uniform(seed, cars.uid[i], ROUTE, cars.turns[i], 0) * count)
     for k in range(a, b):
-        if _suits(model, lanes.next[k], biking, least, lanes):
+        if _suits(model, lanes.next[k], biking, heavy, least, lanes):
             if pick == 0:
                 return lanes.next[k]
             pick -= 1

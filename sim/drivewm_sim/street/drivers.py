@@ -35,10 +35,10 @@ from drivewm_sim.street.junctions import (
     PATIENCE_S,
     STUCK_S,
     Meeting,
+    beyond_crossing,
     blocked_at,
     has_conflicts,
     junction_ends,
-    may_wait_inside,
     meet,
     room_beyond,
     stop_line,
@@ -54,7 +54,7 @@ WINDOW_TICKS = 20  # a driver looks away at most once in so many decisions
 WARY_TICKS = 8  # between looks for kerbs that cannot be seen
 COURTEOUS = 2.5  # m/s^2, the most a driver brakes to let somebody into its lane
 EASED = 2.0  # m/s^2 of braking at which an emergency is over
-FULL_ROOM_S = 25.0  # of standing before a full junction or crossing; then one squeezes in
+FULL_ROOM_S = 25.0  # of waiting, not for a signal, before a full junction or crossing; then one squeezes in
 _DRIVING, _YIELDING, _BRAKING = int(Intent.DRIVING), int(Intent.YIELDING), int(Intent.BRAKING)
 _QUEUING, _CHANGING = int(Intent.QUEUING), int(Intent.CHANGING_LANE)
 _REACTIVE, _SCRIPTED = int(Controller.REACTIVE), int(Controller.SCRIPTED)
@@ -88,8 +88,8 @@ def _obeys(colour: int, to_line: float, speed: float, comfort: float) -> bool:
 
 @inlined
 def _junctions_ahead(
-    i: int, o: int, gap: float, reach: float, met: Meeting, cars: Vehicles, occ: Occupancy, street: Street,
-    grid: StaticGrid, held: ndarray, tick: int,
+    i: int, o: int, gap: float, reach: float, met: Meeting, cars: Vehicles, street: Street, grid: StaticGrid,
+    held: ndarray, tick: int,
 ) -> tuple[float, float, float]:  # fmt: skip
     """Where the front must stop for junctions, and gap and speed of one to fall in behind (1e6: none).
 
@@ -121,7 +121,8 @@ def _junctions_ahead(
                 if colour != _GREEN and _obeys(colour, to_line, speed, cars.comfort[i]):
                     cars.waited[i] = 0.0
                     return min(hold, line), follow_gap, follow_speed
-            if not room_beyond(i, line, end, o, gap, cars) and cars.stood[i] < FULL_ROOM_S and (
+            clear = beyond_crossing(e, i, end, met, cars, street)
+            if not room_beyond(i, line, clear, o, gap, cars) and cars.waited[i] < FULL_ROOM_S and (
                 speed * speed < 7.0 * max(to_line, 0.3)
             ):  # fmt: skip
                 cars.reserved[i] = NO_ROOM
@@ -131,16 +132,17 @@ def _junctions_ahead(
         cars.reserved[i] = passing  # as it was, while this is decided
         blocked, fall_gap, fall_speed = 1e9, 1e6, 0.0
         if not (inside and cars.stood[i] > STUCK_S):
-            blocked, fall_gap, fall_speed = blocked_at(
-                i, e, ahead_mps, met, cars, occ, street, grid, held, tick
-            )
+            blocked, fall_gap, fall_speed = blocked_at(i, e, ahead_mps, met, cars, street, grid, held, tick)
         if fall_gap < follow_gap:
             follow_gap, follow_speed = fall_gap, fall_speed
         decided = passing == j
         cars.reserved[i] = j if decided else -1
         if blocked > 1e8:
-            # The last place to stop at leisure: from here on the others keep clear.
-            if inside or to_line < 0.2 * speed * speed + 0.7 * speed + 4.0:
+            # The last place to stop at leisure: from here on the others keep clear. But nobody keeps clear
+            # for one who stands behind another that waits.
+            queues = o >= 0 and not inside and gap < to_line and cars.reserved[o] != j
+            cars.reserved[i] = -1
+            if not queues and (inside or to_line < 0.2 * speed * speed + 0.7 * speed + 4.0):
                 cars.reserved[i] = j
                 if not decided:
                     cars.decided[i] = tick
@@ -150,10 +152,7 @@ def _junctions_ahead(
         where = blocked - 0.8
         if not inside and not (decided and speed > 0.3):
             cars.reserved[i] = -1
-            wait_u = blocked - 0.8
-            if not may_wait_inside(i, e, wait_u, met, cars, lanes, street.signals, time_s) and (
-                speed * speed < 2.0 * HARD * max(to_line, 0.3)
-            ):  # fmt: skip
+            if speed * speed < 2.0 * HARD * max(to_line, 0.3):
                 where = line
         elif inside and speed < 0.3 and cars.stood[i] > 1.0:
             cars.reserved[i] = -1
@@ -165,7 +164,7 @@ def _junctions_ahead(
 def _keep_clear(i: int, o: int, gap: float, cars: Vehicles, street: Street, view: Ahead) -> float:
     """Where the front must stop so as not to stand on a crossing (m from the box centre); 1e6: nowhere."""
     lanes, front = street.lanes, 0.5 * cars.length[i]
-    if o < 0 or cars.stood[i] > FULL_ROOM_S:
+    if o < 0 or cars.waited[i] > FULL_ROOM_S:
         return 1e6
     for k in range(view.counts[0]):
         lane = view.lane[k]
@@ -199,7 +198,7 @@ def _traffic(
             emergency = True
     if cars.change_to[i] >= 0:
         d = cars.s[i]  # lanes side by side are of about the same length
-        other, _ = neighbours(i, cars.change_to[i], d, cars, occ, lanes)
+        other, _, _ = neighbours(i, cars.change_to[i], d, cars, occ, lanes)
         if other >= 0:
             room = cars.s[other] - d - 0.5 * (cars.length[i] + cars.length[other])
             wanted = min(
@@ -250,7 +249,7 @@ def _decide_one(
     o, gap = leader(i, cars, occ, lanes, view)
     wanted, emergency = _traffic(i, lag, reach, desired, o, gap, cars, occ, lanes, view, tick)
     consider(i, wanted, desired, cars, occ, lanes, tick)
-    hold, fall_gap, fall_speed = _junctions_ahead(i, o, gap, reach, met, cars, occ, street, grid, held, tick)
+    hold, fall_gap, fall_speed = _junctions_ahead(i, o, gap, reach, met, cars, street, grid, held, tick)
     hold = min(hold, _keep_clear(i, o, gap, cars, street, view))
     if fall_gap < 1e5:
         wanted = min(wanted, follow(i, fall_gap, fall_speed, desired, cars))

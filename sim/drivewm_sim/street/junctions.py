@@ -17,22 +17,24 @@ from numpy import ndarray
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.roads.signals import Signals, aspect
+from drivewm_sim.roads.signals import aspect
 from drivewm_sim.roads.town import Street
+from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street.following import LEVEL_M
 from drivewm_sim.street.giving_way import eye_height
 from drivewm_sim.street.inlining import inlined
-from drivewm_sim.street.occupancy import Occupancy
-from drivewm_sim.street.seeing import clear, note, seen_for
-from drivewm_sim.street.sight import StaticGrid
+from drivewm_sim.street.seeing import note, seen_for
+from drivewm_sim.street.sight import StaticGrid, hidden_by_boxes
 from drivewm_sim.street.state import PATH, Vehicles
 
 WATCH_M = 80.0  # up the road, for those who come
 PATIENCE_S = 20.0  # of standing at the line, then one has the next turn
 STUCK_S = 8.0  # of standing inside a junction, then only bodies count
+AT_THE_LINE_M = 8.0  # who stands further away than this stands in a queue
 SET_OFF = 1.2  # m/s^2, with which drivers reckon
 NO_ROOM = -2  # in `reserved`: does not pass, as there is no room beyond
-_RED, _GREEN = 0, 2
+_GREEN = 2
+_ZEBRA, _SIGNAL = int(EdgeKind.ZEBRA), int(EdgeKind.SIGNAL)
 
 
 class Meeting(NamedTuple):
@@ -137,7 +139,7 @@ def _held_back(o: int, e: int, met: Meeting, cars: Vehicles, street: Street, tim
         return cars.speed[o] ** 2 < 8.0 * max(room, 0.5)
     if cars.speed[o] > 0.5:
         return False
-    return cars.reserved[o] == NO_ROOM or cars.stop_edge[o] >= 0 or room > 25.0
+    return cars.reserved[o] == NO_ROOM or cars.stop_edge[o] >= 0 or room > AT_THE_LINE_M
 
 
 @inlined
@@ -173,17 +175,18 @@ def _goes_first(
 
 
 @inlined
-def _visible(o: int, i: int, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid) -> bool:
-    return clear(
-        cars.x[i], cars.y[i], cars.z[i] + eye_height(cars.model[i]), cars.x[o], cars.y[o], cars.z[o] + 1.0,
-        cars.uid[i], cars.uid[o], cars, occ, street, grid,
+def _reckons_with(o: int, i: int, cars: Vehicles, street: Street, grid: StaticGrid) -> bool:
+    """Whether i sees o, or would but for other vehicles: behind one that passes there may be another."""
+    return not hidden_by_boxes(
+        grid, street.boxes, cars.x[i], cars.y[i], cars.z[i] + eye_height(cars.model[i]),
+        cars.x[o], cars.y[o], cars.z[o] + 1.0,
     )  # fmt: skip
 
 
 @inlined
 def blocked_at(
-    i: int, ei: int, ahead_mps: float, met: Meeting, cars: Vehicles, occ: Occupancy, street: Street,
-    grid: StaticGrid, held: ndarray, tick: int,
+    i: int, ei: int, ahead_mps: float, met: Meeting, cars: Vehicles, street: Street, grid: StaticGrid,
+    held: ndarray, tick: int,
 ) -> tuple[float, float, float]:  # fmt: skip
     """Where i must leave a conflict area to others, and whom it falls in behind where ways join.
 
@@ -255,7 +258,8 @@ def blocked_at(
                             margin = 30.0
                         if gone + margin < to or ti > away + (0.3 if o_in <= 0.0 else 1.0):
                             continue
-                        uid, seen = cars.uid[o], _visible(o, i, cars, occ, street, grid)
+                        # Who is in the junction already shows by those who stand for it.
+                        uid, seen = cars.uid[o], ko <= 0 or _reckons_with(o, i, cars, street, grid)
                         note(cars, i, uid, tick, seen)
                         if not seen and seen_for(cars, i, uid, tick) < 0.0:
                             continue
@@ -279,30 +283,6 @@ def _same_exit(a: int, b: int, lanes: LaneGraph) -> bool:
 
 
 @inlined
-def may_wait_inside(
-    i: int, ei: int, u: float, met: Meeting, cars: Vehicles, lanes: LaneGraph, signals: Signals, time_s: float
-) -> bool:
-    """Whether a body that waits with its front at `u` stands in the way only of those who have red."""
-    k, at, j = met.nth[ei], met.at[ei], met.junction[ei]
-    first = _lane(i, k, cars)
-    if lanes.signal[first] < 0:
-        return False
-    rear = u - cars.length[i] - 1.0
-    while k <= PATH:
-        mine = _lane(i, k, cars)
-        if mine < 0 or lanes.junction[mine] != j:
-            break
-        for c in range(lanes.conflict_start[mine], lanes.conflict_start[mine + 1]):
-            if at + lanes.conflict_in[c] < u and at + lanes.conflict_out[c] > rear:
-                group = lanes.signal[lanes.conflict_lane[c]]
-                if group < 0 or aspect(signals, group, time_s)[0] != _RED:
-                    return False
-        at += lanes.length[mine]
-        k += 1
-    return True
-
-
-@inlined
 def junction_ends(ei: int, i: int, met: Meeting, cars: Vehicles, lanes: LaneGraph) -> float:
     """Metres from the box centre to where the lanes of the junction end on the path."""
     k, at, j = met.nth[ei], met.at[ei], met.junction[ei]
@@ -313,6 +293,27 @@ def junction_ends(ei: int, i: int, met: Meeting, cars: Vehicles, lanes: LaneGrap
         at += lanes.length[lane]
         k += 1
     return at
+
+
+@inlined
+def beyond_crossing(ei: int, i: int, end: float, met: Meeting, cars: Vehicles, street: Street) -> float:
+    """`end` of a junction (m from the box centre), or of a marked crossing too near to stop in between."""
+    lanes, k, at, j = street.lanes, met.nth[ei], met.at[ei], met.junction[ei]
+    while k <= PATH:
+        lane = _lane(i, k, cars)
+        if lane < 0:
+            break
+        if lanes.junction[lane] != j:
+            for c in range(lanes.crossing_start[lane], lanes.crossing_start[lane + 1]):
+                kind = street.walks.kind[lanes.crossing[c]]
+                if kind != _ZEBRA and kind != _SIGNAL:
+                    continue
+                if at + lanes.crossing_in[c] < end + cars.length[i] + 1.5:
+                    return at + lanes.crossing_out[c]
+            break
+        at += lanes.length[lane]
+        k += 1
+    return end
 
 
 @inlined

@@ -5,6 +5,8 @@ Lanes are changed after Kesting, Treiber and Helbing (2007, MOBIL): when one gai
 
 from __future__ import annotations
 
+import math
+
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import project
 from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
@@ -18,7 +20,9 @@ GAIN = 0.4  # m/s^2 that a change must bring
 POLITENESS = 0.3  # weight of what the one behind loses
 SAFE = 2.0  # m/s^2, the most that the one behind may have to brake, and oneself
 CLOSING_S = 2.5  # of closing in that the one behind must have room for
-NO_CHANGE_M = 30.0  # before a stop line or the end of the lane
+NO_CHANGE_M = 20.0  # before a stop line or the end of the lane, and ...
+BACK_M = 50.0  # along short lanes, to look for who comes from behind
+CHANGE_S = 4.0  # ... as far as one drives during a change
 FROM_KERB_M = 0.8  # where cyclists ride in a lane of cars
 CHANGE_MPS = 1.2  # sideways while changing: 3.5 m in 3 s
 SHIFT_MPS = 0.6  # sideways within the lane
@@ -30,9 +34,12 @@ _BICYCLE = int(Model.BICYCLE)
 @kernel
 def neighbours(
     i: int, lane: int, s: float, cars: Vehicles, occ: Occupancy, lanes: LaneGraph
-) -> tuple[int, int]:
-    """Rows of the vehicles ahead of and behind s on a lane (or the next, or the one before); -1: none."""
-    ahead, behind = -1, -1
+) -> tuple[int, int, float]:
+    """Rows of the vehicles ahead of s on a lane and behind it, there or on lanes that lead to it; -1: none.
+
+    The last value is the metres from the one behind to s, centre to centre.
+    """
+    ahead, behind, back = -1, -1, math.inf
     for m in range(occ.lane_first[lane], occ.lane_first[lane + 1]):
         o = occ.lane_rows[m]
         if o == i:
@@ -40,18 +47,34 @@ def neighbours(
         if cars.s[o] > s:
             ahead = o
             break
-        behind = o
-    if behind < 0:
-        for m in range(lanes.prev_start[lane], lanes.prev_start[lane + 1]):
-            before = lanes.prev[m]
-            last = occ.lane_first[before + 1] - 1
-            if last >= occ.lane_first[before]:
-                o = occ.lane_rows[last]
-                if o != i and (behind < 0 or lanes.length[cars.lane[o]] - cars.s[o] < (
-                    lanes.length[cars.lane[behind]] - cars.s[behind]
-                )):  # fmt: skip
-                    behind = o
-    return ahead, behind
+        behind, back = o, s - cars.s[o]
+    if behind >= 0:
+        return ahead, behind, back
+    for m in range(lanes.prev_start[lane], lanes.prev_start[lane + 1]):
+        before = lanes.prev[m]
+        o, away = _last_on(i, before, s, cars, occ, lanes)
+        if away < back:
+            behind, back = o, away
+        way = s + lanes.length[before]
+        if o >= 0 or way > BACK_M:
+            continue
+        for n in range(lanes.prev_start[before], lanes.prev_start[before + 1]):
+            o, away = _last_on(i, lanes.prev[n], way, cars, occ, lanes)
+            if away < back:
+                behind, back = o, away
+    return ahead, behind, back
+
+
+@inlined
+def _last_on(
+    i: int, lane: int, beyond: float, cars: Vehicles, occ: Occupancy, lanes: LaneGraph
+) -> tuple[int, float]:
+    """The vehicle nearest to the end of a lane, and its metres to a place `beyond` it; -1, inf: none."""
+    for m in range(occ.lane_first[lane + 1] - 1, occ.lane_first[lane] - 1, -1):
+        o = occ.lane_rows[m]
+        if o != i:
+            return o, beyond + lanes.length[lane] - cars.s[o]
+    return -1, math.inf
 
 
 @inlined
@@ -60,7 +83,7 @@ def _safe_gain(
 ) -> float:
     """m/s^2 that a change brings i, less what the one behind loses; -1e3 when it is not safe."""
     s, _ = project(lanes.lines, lane, cars.x[i], cars.y[i])
-    ahead, behind = neighbours(i, lane, s, cars, occ, lanes)
+    ahead, behind, back = neighbours(i, lane, s, cars, occ, lanes)
     mine = free_road(i, desired, cars)
     if ahead >= 0:
         gap = cars.s[ahead] - s - 0.5 * (cars.length[i] + cars.length[ahead])
@@ -69,9 +92,6 @@ def _safe_gain(
         mine = min(mine, follow(i, gap, cars.speed[ahead], desired, cars))
     loss = 0.0
     if behind >= 0:
-        back = s - cars.s[behind] if cars.lane[behind] == lane else (
-            s + lanes.length[cars.lane[behind]] - cars.s[behind]
-        )  # fmt: skip
         gap = back - 0.5 * (cars.length[i] + cars.length[behind])
         closing = max(cars.speed[behind] - cars.speed[i], 0.0)
         if gap < 2.0 + 0.3 * cars.speed[behind] + CLOSING_S * closing:
@@ -112,13 +132,15 @@ def consider(
         return
     ends = cars.path[i, 0] < 0 and (_leads_on(left, lanes) or _leads_on(right, lanes))
     left_over = lanes.stop_s[lane] - cars.s[i]
-    leads_on = lanes.length[lane] - cars.s[i]
+    leads_on, least = lanes.length[lane] - cars.s[i], NO_CHANGE_M + CHANGE_S * cars.speed[i]
     for k in range(2):
-        if cars.path[i, k] >= 0 and lanes.junction[cars.path[i, k]] < 0 and leads_on < NO_CHANGE_M:
-            leads_on += lanes.length[cars.path[i, k]]
-    if leads_on < NO_CHANGE_M and not ends:
+        following = cars.path[i, k]
+        if following < 0 or lanes.junction[following] >= 0 or leads_on >= least:
+            break
+        leads_on += lanes.length[following]
+    if leads_on < least and not ends:
         return
-    if lanes.stop_s[lane] < lanes.length[lane] and left_over < NO_CHANGE_M:
+    if lanes.stop_s[lane] < lanes.length[lane] and left_over < least:
         return
     best, target = GAIN, -1
     if ends:

@@ -31,7 +31,7 @@ SIZE = {
 }
 """Length, width, height (m); the cyclist included. Cars, vans and trucks vary."""
 OF_LARGE = ((0.6, Model.VAN), (0.85, Model.TRUCK), (1.0, Model.BUS))
-"""Cumulative shares of the large vehicles."""
+"""Cumulative shares of the large vehicles. Where bends are tight, all are vans."""
 INATTENTIVE_SHARE = 0.1  # of drivers; the others look away for 2 % of the time
 ENTRY_GAP_M = 4.0
 SIGHT_M = 45.0  # of road that a driver must have seen before coming onto the map
@@ -155,7 +155,7 @@ def draw_model(street: Street, demand: Demand, lane: int, seed: int, uid: int) -
         return Model.BICYCLE
     if uniform(seed, uid, TRAITS, 1, 1) >= demand.large_share:
         return Model.CAR
-    kind = uniform(seed, uid, TRAITS, 1, 2)
+    kind = uniform(seed, uid, TRAITS, 1, 2) * (1.0 if street.lanes.heavy[lane] else OF_LARGE[0][0])
     return next(model for share, model in OF_LARGE if kind < share)
 
 
