@@ -357,6 +357,22 @@ def test_who_has_driven_off_the_map_is_gone() -> None:
     assert vehicle_arrivals.off_the_map(rows, LONG)[0]
 
 
+@pytest.mark.parametrize("model", list(Model))
+@pytest.mark.parametrize("s", [0.5, 4.0, 7.0, 8.0, 12.0, 30.0])
+def test_an_entry_that_is_full_has_no_room_for_any_model(model: Model, s: float) -> None:
+    """Who waits outside is not even drawn while the entry is full, so that must never turn anybody away."""
+    lane = int(LONG.entries[0])
+    rows = cars(LONG, {"lane": lane, "s": s, "speed": 3.0})
+    agent = vehicle_arrivals.vehicle(LONG, lane, 0.0, model, 1, 7)
+    agent["s"] = 0.5 * agent["length"] + 0.2
+    agent["x"], agent["y"], _ = line_point(LONG.lanes.lines, lane, agent["s"], 0.0)
+    agent["z"] = 0.0
+    full = vehicle_arrivals._is_full(rows, LONG.lanes.lines, lane)
+    assert full == (s < 0.5 * 4.5 + 5.8)  # as long as a car; 4 m behind it and 1.8 m of a bicycle
+    if full:
+        assert vehicle_arrivals._entry_speed(rows, agent, LONG) < 0.0
+
+
 def test_a_vehicle_stays_on_the_centre_of_its_lane_through_a_bend() -> None:
     path = np.full(state.PATH, -1)
     path[0] = CORNER.lanes.next[CORNER.lanes.next_start[0]]

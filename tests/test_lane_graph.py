@@ -19,6 +19,7 @@ from drivewm_sim.roads.lanes import LATERAL_MPS2
 from drivewm_sim.roads.movements import movements
 from drivewm_sim.roads.right_of_way import ring_lanes
 from drivewm_sim.roads.signals import Signals
+from drivewm_sim.roads.swept import EXTENSION_M
 from drivewm_sim.roads.town import Town
 from drivewm_sim.roads.towns import load_town
 from drivewm_sim.roads.walk_graph import EdgeKind
@@ -248,7 +249,7 @@ def test_conflicts_mirror_each_other_with_opposite_priority(town: Town) -> None:
             other = int(lanes.conflict_lane[row])
             here = (float(lanes.conflict_in[row]), float(lanes.conflict_out[row]))
             there = (float(lanes.conflict_other_in[row]), float(lanes.conflict_other_out[row]))
-            assert 0 <= here[0] <= here[1] <= lanes.length[k] + 1e-9
+            assert -EXTENSION_M <= here[0] <= here[1] <= lanes.length[k] + EXTENSION_M
             seen[k, other] = (here, there, int(lanes.conflict_priority[row]))
     for (k, other), (here, there, first) in seen.items():
         assert seen[other, k] == (there, here, -first)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Int
 from numpy import ndarray
 
 from drivewm.types import RoadMap
@@ -14,8 +15,9 @@ from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.ego_way import EGO_UID, EgoWay
 from drivewm_sim.episode_plan import plan_episode
 from drivewm_sim.events import Before, changes
+from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import line_height
-from drivewm_sim.roads.signals import aspect
+from drivewm_sim.roads.signals import Signals, aspect
 from drivewm_sim.roads.town import Town
 from drivewm_sim.roads.towns import load_town
 from drivewm_sim.sensors import suite
@@ -103,8 +105,7 @@ class EmbeddedSimulator:
         before = Before.of(now.world, now.directors)
         street = now.setting.street
         directors.direct(
-            now.directors.view(np.recarray), cars.view(np.recarray),
-            now.world.pedestrians.view(np.recarray), street.walks, street.signals, now.world.tick,
+            now.directors, cars, now.world.pedestrians, street.walks, street.signals, now.world.tick
         )  # fmt: skip
         traffic.step(now.world, now.scripts, now.setting)
         events = changes(before, now.world, now.directors)
@@ -160,7 +161,7 @@ class EmbeddedSimulator:
             ego_uid=EGO_UID,
             truth=truth,
             perceived=perceived,
-            signals=tuple(aspect(signals, g, time_s)[0] for g in range(len(signals.cycle))),
+            signals=tuple(_shown(signals, time_s).tolist()),
             events=events,
             finished=_finished(now),
             sensed=sensed,
@@ -175,6 +176,15 @@ class EmbeddedSimulator:
             sensors, memory, now.setting.grid, street.boxes, bodies_of(cars, now.world.pedestrians),
             LidarPose(x, y, z, yaw, rise / 4.0), ego_uid=EGO_UID, seed=now.setting.seed, tick=now.world.tick,
         )  # fmt: skip
+
+
+@kernel
+def _shown(signals: Signals, time_s: float) -> Int[ndarray, "G"]:
+    """What each signal group shows (roads.signals.Aspect)."""
+    out = np.empty(len(signals.cycle), np.int64)
+    for g in range(len(out)):
+        out[g], _ = aspect(signals, g, time_s)
+    return out
 
 
 def _copy(snapshot: Snapshot) -> Snapshot:

@@ -142,13 +142,7 @@ def _between(rays: Rays, i: int, low: float, high: float) -> tuple[float, float]
 def _points(
     rays: Rays, image: ndarray, unit: np.float32, x: float, y: float, yaw: float, low: float, high: float
 ) -> ndarray:
-    count = 0
-    for i in range(image.shape[0]):
-        nearest, farthest = _between(rays, i, low, high)
-        nearest, farthest = nearest / unit, farthest / unit
-        for j in range(image.shape[1]):
-            count += nearest <= image[i, j] <= farthest
-    out = np.empty((count, 3), np.float32)
+    out = np.empty((image.size, 3), np.float32)
     c, s = np.cos(yaw), np.sin(yaw)
     count = 0
     for i in range(image.shape[0]):

@@ -7,9 +7,9 @@ import math
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_point
 from drivewm_sim.simulator import Intent
+from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.passing import EDGE_M, preferred
 from drivewm_sim.street.state import Pedestrians
 
@@ -22,18 +22,14 @@ _APPROACHING, _WAITING, _TURNING = int(Intent.APPROACHING), int(Intent.WAITING),
 _PAUSING, _HESITATING, _STANDING = int(Intent.PAUSING), int(Intent.HESITATING), int(Intent.STANDING)
 
 
-@kernel
+@inlined
 def aim(
-    p: int, yaw: float, people: Pedestrians, lines: Lines,
+    p: int, people: Pedestrians, lines: Lines,
     length: Float[ndarray, "E"], width: Float[ndarray, "E"], tail: Int[ndarray, "E"], head: Int[ndarray, "E"],
 ) -> None:  # fmt: skip
-    """Writes the velocity that row p wants, and what bounds it (yaw: of its strip there).
-
-    Lines, length and so on are those of the walkable graph; few arguments make quick calls.
-    """
+    """Writes the velocity that row p wants, and what bounds it. Lines and so on are the walkable graph's."""
     edge, forward, s = people.edge[p], people.forward[p], people.s[p]
     way = 1.0 if forward else -1.0
-    people.ahead_x[p], people.ahead_y[p] = math.cos(yaw), math.sin(yaw)
     following = people.way[p, 0]
     rest = length[edge] - s if forward else s
     # Where the next strip of the way begins the edge of this one is open.
@@ -70,7 +66,7 @@ def aim(
         people.want_x[p], people.want_y[p] = speed * dx / distance, speed * dy / distance
 
 
-@kernel
+@inlined
 def _point_ahead(
     p: int, ahead: float, rest: float, people: Pedestrians, lines: Lines,
     length: Float[ndarray, "E"], width: Float[ndarray, "E"], tail: Int[ndarray, "E"], head: Int[ndarray, "E"],

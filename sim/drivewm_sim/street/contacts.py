@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 
 from drivewm_sim.kernel import kernel
+from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.state import NOBODY, Cause, Controller, Pedestrians, Vehicles
+from drivewm_sim.street.vectors import beyond
 
 BODY_RADIUS_M = 0.2  # of the torso: arms and bags give way
 LEVEL_M = 2.5  # bodies further apart in height do not meet
@@ -53,7 +55,7 @@ def boxes_touch(
     )
 
 
-@kernel
+@inlined
 def _memory(seen_uid, seen_first, row: int, uid: int, tick: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds for which a row has kept an eye on somebody; -1 when it does not know of them."""
     for k in range(seen_uid.shape[1]):
@@ -62,7 +64,7 @@ def _memory(seen_uid, seen_first, row: int, uid: int, tick: int) -> float:  # ty
     return -1.0
 
 
-@kernel
+@inlined
 def cause_of(i: int, p: int, cars: Vehicles, people: Pedestrians, tick: int) -> int:
     """Why vehicle i and pedestrian p met; MISJUDGED: both saw the other in time."""
     if cars.controller[i] == _SCRIPTED or people.controller[p] == _SCRIPTED:
@@ -85,6 +87,7 @@ def touch(cars: Vehicles, people: Pedestrians, occ: Occupancy, tick: int) -> int
 
     `occ` may be a tenth of a second old: cells are searched with that much to spare.
     """
+    cars, people, occ = borrowed(cars), borrowed(people), borrowed(occ)
     pairs = 0
     cars.touched[:] = NOBODY
     people.touched[:] = NOBODY
@@ -106,8 +109,11 @@ def touch(cars: Vehicles, people: Pedestrians, occ: Occupancy, tick: int) -> int
     return pairs
 
 
-@kernel
+@inlined
 def _meet(i: int, p: int, cars: Vehicles, people: Pedestrians, tick: int) -> int:
+    dx, dy = people.x[p] - cars.x[i], people.y[p] - cars.y[i]
+    if beyond(dx, dy, cars.length[i], cars.width[i], BODY_RADIUS_M):
+        return 0
     if not disc_touches_box(
         people.x[p], people.y[p], BODY_RADIUS_M,
         cars.x[i], cars.y[i], cars.yaw[i], cars.length[i], cars.width[i],
@@ -119,8 +125,11 @@ def _meet(i: int, p: int, cars: Vehicles, people: Pedestrians, tick: int) -> int
     return 1
 
 
-@kernel
+@inlined
 def _crash(i: int, j: int, cars: Vehicles) -> int:
+    theirs = 0.5 * (cars.length[j] + cars.width[j])
+    if beyond(cars.x[j] - cars.x[i], cars.y[j] - cars.y[i], cars.length[i], cars.width[i], theirs):
+        return 0
     if not boxes_touch(
         cars.x[i], cars.y[i], cars.yaw[i], cars.length[i], cars.width[i],
         cars.x[j], cars.y[j], cars.yaw[j], cars.length[j], cars.width[j],

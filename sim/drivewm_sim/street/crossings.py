@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from drivewm_sim.kernel import kernel
 from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
+from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.state import NOBODY, WAY, Pedestrians
 
 ANNOUNCED_M = 15.0  # from the kerb: drivers take notice of those who come nearer
@@ -13,7 +13,7 @@ BODY_M = 0.25  # a body is over the kerb when its middle is this far beyond it
 _ZEBRA = int(EdgeKind.ZEBRA)
 
 
-@kernel
+@inlined
 def upcoming(p: int, people: Pedestrians, walks: WalkGraph) -> tuple[int, bool, float]:
     """The strip over lanes that row p is on or comes to within 15 m; its direction; metres along it.
 
@@ -43,7 +43,7 @@ def upcoming(p: int, people: Pedestrians, walks: WalkGraph) -> tuple[int, bool, 
     return NOBODY, True, 0.0
 
 
-@kernel
+@inlined
 def to_kerb(p: int, people: Pedestrians, walks: WalkGraph) -> float:
     """Metres to the near kerb of the crossing of row p; negative on the road; infinite without a crossing."""
     c = people.crossing[p]

@@ -161,7 +161,7 @@ def _in_the_way_of(vehicle: Mapping[str, Any], cars: ndarray) -> ndarray:
 
 
 def direct(
-    directors: Directors, cars: Vehicles, people: Pedestrians, walks: WalkGraph, signals: Signals, tick: int
+    directors: ndarray, cars: ndarray, people: ndarray, walks: WalkGraph, signals: Signals, tick: int
 ) -> None:
     """Once a tick, before anybody decides: triggers what is due and lets actors and props go."""
     # Apart, as handing a kernel the whole walk graph takes longer than what it does while nothing happens.

@@ -7,16 +7,19 @@ its own way; one that is seen slowing down enough, or standing, is taken to yiel
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.randomness import PERCEIVE, normal
-from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.roads.town import Street
+from drivewm_sim.roads.boxes import Boxes
+from drivewm_sim.roads.signals import Signals
+from drivewm_sim.roads.walk_graph import WalkGraph
+from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import Occupancy
-from drivewm_sim.street.seeing import clear, note, seen_for
+from drivewm_sim.street.seeing import line_is_clear, note, seen_for
 from drivewm_sim.street.sight import StaticGrid
 from drivewm_sim.street.state import PATH, Age, Pedestrians, Vehicles
 
@@ -32,6 +35,20 @@ YIELDING_MPS2 = 0.4  # slowing down that people notice
 MISJUDGED = 0.10  # spread of the perceived time of arrival, as a share: adults ...
 MISJUDGED_OLD, MISJUDGED_CHILD = 0.14, 0.25  # ... elderly people and children
 _CHILD, _ELDERLY = int(Age.CHILD), int(Age.ELDERLY)
+
+
+class Outlook(NamedTuple):
+    """What people who mean to cross read of a town, and no more. Axes: L lanes, U = UPSTREAM."""
+
+    walks: WalkGraph
+    signals: Signals
+    boxes: Boxes
+    grid: StaticGrid
+    prev_start: Int[ndarray, "L+1"]  # as in LaneGraph
+    prev: Int[ndarray, "a"]
+    length: Float[ndarray, "L"]
+    found: Int[ndarray, "U 2"]  # written by `upstream`: a lane that leads to a place, the entry that follows
+    far: Float[ndarray, "U"]  # ... and metres from the lane's start to the place
 
 
 @kernel
@@ -56,29 +73,25 @@ def expected(gap: float, length: float, speed: float, acceleration: float) -> fl
     return gap / speed
 
 
-@kernel
-def upstream(
-    lanes: LaneGraph, lane: int, s: float, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"]
-) -> int:
-    """The lanes that lead to a place, nearest first, and how many.
-
-    found[k]: the lane and the entry that follows it; far[k]: metres from the lane's start to the place.
-    """
+@inlined
+def upstream(lane: int, s: float, outlook: Outlook) -> int:
+    """Writes the lanes that lead to a place, nearest first, to `found` and `far`; their number."""
+    found, far = outlook.found, outlook.far
     found[0, 0], found[0, 1], far[0] = lane, -1, s
     count, at = 1, 0
     while at < count:
         if far[at] < SIGHT_M:
-            for m in range(lanes.prev_start[found[at, 0]], lanes.prev_start[found[at, 0] + 1]):
-                before = lanes.prev[m]
+            for m in range(outlook.prev_start[found[at, 0]], outlook.prev_start[found[at, 0] + 1]):
+                before = outlook.prev[m]
                 if count < UPSTREAM and before != lane:
                     found[count, 0], found[count, 1] = before, at
-                    far[count] = far[at] + lanes.length[before]
+                    far[count] = far[at] + outlook.length[before]
                     count += 1
         at += 1
     return count
 
 
-@kernel
+@inlined
 def _comes_here(cars: Vehicles, i: int, found: Int[ndarray, "U 2"], entry: int) -> bool:
     """Whether the lanes that driver i has chosen are those that lead to the place."""
     for k in range(PATH):
@@ -91,44 +104,56 @@ def _comes_here(cars: Vehicles, i: int, found: Int[ndarray, "U 2"], entry: int) 
     return True
 
 
-@kernel
+@inlined
 def sees(
-    p: int, i: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
+    p: int, i: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes, grid: StaticGrid,
     tick: int,
 ) -> bool:  # fmt: skip
     """Whether pedestrian p knows of vehicle i: looks for it now, and remembers."""
     ahead = FRONT * cars.length[i]
-    visible = clear(
+    visible = line_is_clear(
         people.x[p], people.y[p], people.z[p] + EYES * people.height[p],
         cars.x[i] + ahead * math.cos(cars.yaw[i]), cars.y[i] + ahead * math.sin(cars.yaw[i]),
-        cars.z[i] + VEHICLE_POINT_M, cars.uid[i], -1, cars, occ, street, grid,
+        cars.z[i] + VEHICLE_POINT_M, cars.uid[i], -1, cars, occ.car_first, occ.car_rows, boxes, grid,
     )  # fmt: skip
     note(people, p, cars.uid[i], tick, visible)
     return visible or seen_for(people, p, cars.uid[i], tick) >= 0.0
 
 
-@kernel
+@inlined
 def arrival(
     p: int, over: int, looks: bool, horizon: float, people: Pedestrians, cars: Vehicles, occ: Occupancy,
-    street: Street, grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"],
-    seed: int, tick: int,
+    outlook: Outlook, seed: int, tick: int,
 ) -> tuple[float, float]:  # fmt: skip
     """Perceived seconds until the next vehicle on one lane of a crossing; and of the next one that is hidden.
 
-    `over` is a row of the crossing's lanes; vehicles expected later than `horizon` do not matter now. `found`
-    and `far` are scratch space.
+    `over` is a row of the crossing's lanes; vehicles expected later than `horizon` do not matter now.
     """
-    walks, lanes = street.walks, street.lanes
+    walks = outlook.walks
     # Who walks left of the strip's centre meets traffic from the left earlier.
     beside = people.d[p] if people.edge[p] == people.crossing[p] else 0.0
     place = walks.over_s[over] - walks.over_left[over] * beside
+    count = upstream(walks.over_lane[over], place, outlook)
+    return _soonest(
+        p, count, looks, horizon, people, cars, occ, outlook.boxes, outlook.grid, outlook.found, outlook.far,
+        seed, tick,
+    )  # fmt: skip
+
+
+@kernel
+def _soonest(
+    p: int, count: int, looks: bool, horizon: float, people: Pedestrians, cars: Vehicles, occ: Occupancy,
+    boxes: Boxes, grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"],
+    seed: int, tick: int,
+) -> tuple[float, float]:  # fmt: skip
+    """`arrival` of those on `count` lanes that lead there, with no more of the town than it takes."""
     spread = MISJUDGED
     if people.age[p] == _CHILD:
         spread = MISJUDGED_CHILD
     elif people.age[p] == _ELDERLY:
         spread = MISJUDGED_OLD
     soonest, hidden = math.inf, math.inf
-    for k in range(upstream(lanes, walks.over_lane[over], place, found, far)):
+    for k in range(count):
         lane = found[k, 0]
         for m in range(occ.lane_first[lane], occ.lane_first[lane + 1]):
             i = occ.lane_rows[m]
@@ -143,7 +168,7 @@ def arrival(
             time *= math.exp(spread * normal(seed, people.uid[p], PERCEIVE, cars.uid[i], 0))
             if time > horizon:
                 continue
-            if sees(p, i, people, cars, occ, street, grid, tick):
+            if sees(p, i, people, cars, occ, boxes, grid, tick):
                 soonest = min(soonest, time)
             else:
                 hidden = min(hidden, time)

@@ -7,6 +7,7 @@ import math
 from drivewm_sim.kernel import kernel
 from drivewm_sim.roads.walk_graph import WalkGraph
 from drivewm_sim.simulator import Intent
+from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import Occupancy
 from drivewm_sim.street.state import Pedestrians
 
@@ -31,7 +32,7 @@ def row_of(people: Pedestrians, uid: int) -> int:
     return low if low < len(people.uid) and people.uid[low] == uid else -1
 
 
-@kernel
+@inlined
 def _behind(p: int, q: int, people: Pedestrians, walks: WalkGraph) -> float:
     """Metres along the way by which row p is behind row q; negative when ahead."""
     e, f = people.edge[p], people.edge[q]
@@ -48,7 +49,7 @@ def _behind(p: int, q: int, people: Pedestrians, walks: WalkGraph) -> float:
     return math.hypot(people.x[p] - people.x[q], people.y[p] - people.y[q])
 
 
-@kernel
+@inlined
 def note_lags(people: Pedestrians, walks: WalkGraph, tick: int) -> None:
     """Writes by how much each is behind the first of its group, and the first: by how much the last is.
 
@@ -68,7 +69,7 @@ def note_lags(people: Pedestrians, walks: WalkGraph, tick: int) -> None:
             people.lag[q] = max(people.lag[q], people.lag[p])
 
 
-@kernel
+@inlined
 def keeping_together(p: int, people: Pedestrians) -> float:
     """What row p adds to its pace, as a share of its free speed, to stay with its group."""
     lag = people.lag[p]
@@ -79,19 +80,19 @@ def keeping_together(p: int, people: Pedestrians) -> float:
     return min(max(0.25 * (lag - SLACK_M), -0.6), 0.25)
 
 
-@kernel
+@inlined
 def _same_way(p: int, q: int, people: Pedestrians) -> bool:
     if people.crossing[p] != people.crossing[q]:
         return False
     return people.crossing_forward[p] == people.crossing_forward[q]
 
 
-@kernel
+@inlined
 def _has_left(q: int, people: Pedestrians) -> bool:
     return people.intent[q] in (_CROSSING, _RUNNING, _PAUSING, _TURNING, _HESITATING)
 
 
-@kernel
+@inlined
 def waits_for_the_group(p: int, people: Pedestrians, occ: Occupancy) -> bool:
     """At a kerb: the first waits for those who come, the others for the first to go."""
     if people.waited[p] > PATIENCE_S and people.leader[p] == people.uid[p]:
@@ -109,7 +110,7 @@ def waits_for_the_group(p: int, people: Pedestrians, occ: Occupancy) -> bool:
     return False
 
 
-@kernel
+@inlined
 def encouragement(p: int, people: Pedestrians, occ: Occupancy) -> tuple[int, bool]:
     """How many others wait at the crossing or have just left it; whether the first of the group has left."""
     others, follows = 0, False

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import math
 
-from jaxtyping import Float, Int
-from numpy import ndarray
-
-from drivewm_sim.kernel import kernel
 from drivewm_sim.randomness import KERB, uniform
 from drivewm_sim.roads.signals import aspect
-from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
 from drivewm_sim.simulator import DECISION_S
 from drivewm_sim.street.crossings import BODY_M
-from drivewm_sim.street.gaps import arrival
+from drivewm_sim.street.gaps import Outlook, arrival
+from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import Occupancy
-from drivewm_sim.street.sight import StaticGrid
 from drivewm_sim.street.state import Age, Pedestrians, Vehicles
 
 BRISK = 1.08  # people walk a little faster over a road
@@ -33,26 +28,26 @@ LOOKS, DARES, HESITATES = range(3)  # draws of one crossing
 _MIDBLOCK, _CHILD = int(EdgeKind.MIDBLOCK), int(Age.CHILD)
 
 
-@kernel
+@inlined
 def draw(p: int, what: int, people: Pedestrians, seed: int) -> float:
     """A number in [0, 1) for one crossing of row p."""
     return uniform(seed, people.uid[p], KERB, people.trips[p], what)
 
 
-@kernel
-def shows(c: int, street: Street, tick: int) -> tuple[int, float]:
+@inlined
+def shows(c: int, outlook: Outlook, tick: int) -> tuple[int, float]:
     """What the signal for people shows at a crossing, and for how long; always green without one."""
-    group = street.walks.signal[c]
+    group = outlook.walks.signal[c]
     if group < 0:
         return GREEN, math.inf
-    return aspect(street.signals, group, tick * DECISION_S)
+    return aspect(outlook.signals, group, tick * DECISION_S)
 
 
-@kernel
-def critical(p: int, companions: int, people: Pedestrians, street: Street, red: bool) -> float:
+@inlined
+def critical(p: int, companions: int, people: Pedestrians, outlook: Outlook, red: bool) -> float:
     """Seconds that row p wants between itself and a vehicle at its crossing, by now."""
     c = people.crossing[p]
-    kind, signalled = street.walks.kind[c], street.walks.signal[c] >= 0
+    kind, signalled = outlook.walks.kind[c], outlook.walks.signal[c] >= 0
     if signalled and not red:
         return ON_GREEN_S
     patience = 1.0 - IMPATIENCE * (1.0 - math.exp(-people.waited[p] / IMPATIENCE_S))
@@ -64,7 +59,7 @@ def critical(p: int, companions: int, people: Pedestrians, street: Street, red: 
     return max(wanted * MARKED, LEAST_GAP_MARKED_S)
 
 
-@kernel
+@inlined
 def span(p: int, over: int, people: Pedestrians, walks: WalkGraph) -> tuple[float, float]:
     """Metres from row p to where one lane of its crossing begins and ends; negative when passed."""
     at = walks.over_at[over] - people.along[p]
@@ -73,13 +68,13 @@ def span(p: int, over: int, people: Pedestrians, walks: WalkGraph) -> tuple[floa
     return at - walks.over_half[over], at + walks.over_half[over]
 
 
-@kernel
+@inlined
 def gap_is_enough(
-    p: int, wanted: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street,
-    grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"], seed: int, tick: int,
+    p: int, wanted: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook,
+    seed: int, tick: int,
 ) -> tuple[bool, bool]:  # fmt: skip
     """Whether every lane ahead leaves time to cross; and whether a hidden vehicle says otherwise."""
-    walks, c = street.walks, people.crossing[p]
+    walks, c = outlook.walks, people.crossing[p]
     speed = people.free_speed[p] * BRISK
     # Children on their own overrate how fast they are; who has waited long counts on drivers.
     alone = people.age[p] == _CHILD and people.leader[p] == people.uid[p]
@@ -93,26 +88,23 @@ def gap_is_enough(
         need = enter + max(wanted, sober * ((end - max(begin, 0.0)) / speed + 0.4))
         if begin - people.kerb[p] > 2.5:  # a lane further on: one may pause before it
             need *= max(1.0 - people.waited[p] / 50.0, 0.5)
-        seen, hidden = arrival(
-            p, over, True, need + 2.0, people, cars, occ, street, grid, found, far, seed, tick
-        )
+        seen, hidden = arrival(p, over, True, need + 2.0, people, cars, occ, outlook, seed, tick)
         if seen < need:
             return False, False
         surprise = surprise or hidden < (end + BODY_M) / speed
     return True, surprise
 
 
-@kernel
+@inlined
 def steps_out_blindly(
-    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
-    found: Int[ndarray, "U 2"], far: Float[ndarray, "U"], seed: int, tick: int,
-) -> bool:  # fmt: skip
+    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook, seed: int, tick: int
+) -> bool:
     """One who does not look goes, unless a vehicle is about to pass under their nose."""
-    walks, c = street.walks, people.crossing[p]
+    walks, c = outlook.walks, people.crossing[p]
     for over in range(walks.over_start[c], walks.over_start[c + 1]):
         begin, end = span(p, over, people, walks)
         if end > 0.0 and begin < 2.0:
-            seen, _ = arrival(p, over, False, 1.0, people, cars, occ, street, grid, found, far, seed, tick)
+            seen, _ = arrival(p, over, False, 1.0, people, cars, occ, outlook, seed, tick)
             if seen < 1.0:
                 return False
     return True

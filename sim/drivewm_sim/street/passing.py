@@ -14,10 +14,12 @@ from drivewm_sim.randomness import STALL, uniform
 from drivewm_sim.roads.boxes import Boxes
 from drivewm_sim.roads.walk_graph import WalkGraph
 from drivewm_sim.simulator import DECISION_S, Intent
+from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.sight import CELL_M as BOX_CELL_M
 from drivewm_sim.street.sight import StaticGrid
 from drivewm_sim.street.state import NOBODY, Pedestrians, Vehicles
+from drivewm_sim.street.vectors import NEARLY
 
 EDGE_M = 0.25  # nobody's middle comes nearer to the edge of a strip
 PREFERRED_EDGE_M = 0.4
@@ -32,7 +34,7 @@ _WALKING, _APPROACHING = int(Intent.WALKING), int(Intent.APPROACHING)
 _CROSSING, _RUNNING, _TURNING = int(Intent.CROSSING), int(Intent.RUNNING), int(Intent.TURNING_BACK)
 
 
-@kernel
+@inlined
 def strip_yaw(lines: Lines, k: int, s: float) -> float:
     """The direction of strip k at s, from tail to head."""
     last = lines.start[k + 1] - lines.start[k] - 1
@@ -62,9 +64,11 @@ def _dodge(
     x: float, y: float, turn: float, length: float, width: float,
 ) -> float:  # fmt: skip
     """`aside`, moved past one box (turn: its yaw) if that stands in the way within 4 m."""
-    c, s = math.cos(yaw), math.sin(yaw)
+    c, s = people.ahead_x[p], people.ahead_y[p]
     dx, dy = x - people.x[p], y - people.y[p]
     ahead, left = c * dx + s * dy, c * dy - s * dx + people.d[p]
+    if abs(aside - left) > 0.5 * (length + width) + ROOM_M + NEARLY:
+        return aside  # whatever its yaw
     cb, sb = abs(math.cos(turn - yaw)), abs(math.sin(turn - yaw))
     long, wide = 0.5 * (length * cb + width * sb), 0.5 * (length * sb + width * cb) + ROOM_M
     if not people.forward[p]:
@@ -80,7 +84,7 @@ def _dodge(
     return max(b, -most)
 
 
-@kernel
+@inlined
 def note_boxes(p: int, people: Pedestrians, boxes: Boxes, grid: StaticGrid) -> None:
     """Writes the two nearest boxes within 4 m of the body of row p."""
     people.obstacle[p, 0], people.obstacle[p, 1] = NOBODY, NOBODY
@@ -131,7 +135,7 @@ def from_box(
     return c * du - s * dv, s * du + c * dv, distance
 
 
-@kernel
+@inlined
 def round_vehicles(
     p: int, aside: float, most: float, yaw: float, people: Pedestrians, cars: Vehicles, occ: Occupancy
 ) -> float:
@@ -153,7 +157,7 @@ def round_vehicles(
     return aside
 
 
-@kernel
+@inlined
 def round_boxes(p: int, aside: float, most: float, yaw: float, people: Pedestrians, boxes: Boxes) -> float:
     """`aside`, moved past the boxes that stand in the way."""
     for k in range(2):
@@ -166,7 +170,7 @@ def round_boxes(p: int, aside: float, most: float, yaw: float, people: Pedestria
     return aside
 
 
-@kernel
+@inlined
 def _wants_to_get_on(p: int, people: Pedestrians) -> bool:
     state = people.intent[p]
     if people.halt[p] > 0.0 or people.pace[p] < 0.4:
@@ -174,7 +178,7 @@ def _wants_to_get_on(p: int, people: Pedestrians) -> bool:
     return state in (_WALKING, _APPROACHING, _CROSSING, _RUNNING, _TURNING)
 
 
-@kernel
+@inlined
 def gets_on(p: int, width: float, people: Pedestrians, seed: int) -> bool:
     """Counts how long row p has not got on; after 5 s it tries another side; false after 20 s: turn round."""
     # Stepping from side to side is no progress.

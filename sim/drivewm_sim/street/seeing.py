@@ -25,13 +25,13 @@ def clear(
     skip_a: int, skip_b: int, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
 ) -> bool:  # fmt: skip
     """Whether one sees from point 0 to point 1 (scene frame); uids skip_a, skip_b hide nothing."""
-    return _clear(
+    return line_is_clear(
         x0, y0, z0, x1, y1, z1, skip_a, skip_b, cars, occ.car_first, occ.car_rows, street.boxes, grid
     )  # fmt: skip
 
 
 @kernel
-def _clear(
+def line_is_clear(
     x0: float, y0: float, z0: float, x1: float, y1: float, z1: float, skip_a: int, skip_b: int,
     cars: Vehicles, car_first: ndarray, car_rows: ndarray, boxes: Boxes, grid: StaticGrid,
 ) -> bool:  # fmt: skip

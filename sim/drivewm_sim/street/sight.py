@@ -92,6 +92,12 @@ def segment_hits_box(
     bx: float, by: float, bz: float, byaw: float, blength: float, bwidth: float, bheight: float,
 ) -> bool:  # fmt: skip
     """Whether one upright box (bx, by its centre, bz its bottom) blocks the segment (the module's rule)."""
+    reach = 0.5 * (blength + bwidth)  # no less than the next one, and needs no root
+    if (
+        max(x0, x1) < bx - reach or min(x0, x1) > bx + reach
+        or max(y0, y1) < by - reach or min(y0, y1) > by + reach
+    ):  # fmt: skip
+        return False
     reach = 0.5 * math.hypot(blength, bwidth)
     if (
         max(x0, x1) < bx - reach or min(x0, x1) > bx + reach

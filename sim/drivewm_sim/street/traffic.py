@@ -79,10 +79,11 @@ def first_world(setting: Setting) -> World:
 
 def step(world: World, scripts: Scripts, setting: Setting) -> int:
     """Everybody decides and moves for 0.1 s, in place. Gives the pairs in contact."""
+    # Not as `np.recarray`: each such view has a dtype of its own, which Numba compares field by field.
     return int(
         advance(
-            world.vehicles.view(np.recarray),
-            world.pedestrians.view(np.recarray),
+            world.vehicles,
+            world.pedestrians,
             setting.street,
             setting.grid,
             scripts,

@@ -10,17 +10,18 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from drivewm_sim.lines import line_height, line_point, project
+from drivewm_sim.kernel import kernel
+from drivewm_sim.lines import Lines, line_height, line_point, project
 from drivewm_sim.randomness import ARRIVAL, TRAITS, normal, uniform
 from drivewm_sim.roads.lane_graph import LaneUse
 from drivewm_sim.roads.town import Demand, Street
 from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street import state
 from drivewm_sim.street.following import LEVEL_M, MIN_GAP, idm, pull
-from drivewm_sim.street.state import NOBODY, PAST, PATH, Controller, Model, World
+from drivewm_sim.street.state import NOBODY, PAST, PATH, Controller, Model, Pedestrians, Vehicles, World
 
 SIZE = {
     Model.CAR: (4.5, 1.85, 1.5),
@@ -34,8 +35,12 @@ OF_LARGE = ((0.6, Model.VAN), (0.85, Model.TRUCK), (1.0, Model.BUS))
 """Cumulative shares of the large vehicles. Where bends are tight, all are vans."""
 INATTENTIVE_SHARE = 0.1  # of drivers; the others look away for 2 % of the time
 ENTRY_GAP_M = 4.0
+_SHORTEST_M = min(length for length, _, _ in SIZE.values())
+_LONGEST_M = max(length for length, _, _ in SIZE.values())
 SIGHT_M = 45.0  # of road that a driver must have seen before coming onto the map
-_ON_THE_ROAD = (Intent.CROSSING, Intent.RUNNING, Intent.PAUSING, Intent.HESITATING, Intent.TURNING_BACK)
+_CROSSING, _RUNNING, _PAUSING = int(Intent.CROSSING), int(Intent.RUNNING), int(Intent.PAUSING)
+_HESITATING, _TURNING = int(Intent.HESITATING), int(Intent.TURNING_BACK)
+_REACTIVE = int(Controller.REACTIVE)
 SIDE_M = 0.8  # beside a body that is on its way into or out of the lane
 SIGHT_M = 70.0
 SPACING_M = 16.0  # at the start, at least
@@ -68,7 +73,7 @@ def arrive(world: World, street: Street, demand: Demand, seed: int) -> World:
     due, arrived = world.spawners
     cars = world.vehicles
     for k, lane in enumerate(street.entries):
-        if now < due[k] or _crossed_nearby(world.pedestrians, int(lane), street):
+        if now < due[k] or _is_full(cars, street.lanes.lines, int(lane)):
             continue
         uid = state.uid_of(k, int(arrived[k]), len(due))
         model = draw_model(street, demand, int(lane), seed, uid)
@@ -77,7 +82,7 @@ def arrive(world: World, street: Street, demand: Demand, seed: int) -> World:
         agent["x"], agent["y"], _ = line_point(street.lanes.lines, int(lane), s, 0.0)
         agent["z"] = line_height(street.lanes.lines, int(lane), s)
         speed = _entry_speed(cars, agent, street)
-        if speed < 0.0:
+        if speed < 0.0 or _crossed_nearby(world.pedestrians, int(lane), street):
             continue
         cars = state.insert(cars, placed(agent, street, speed))
         arrived[k] += 1
@@ -94,8 +99,16 @@ def depart(world: World, street: Street) -> World:
 
 def off_the_map(cars: ndarray, street: Street) -> Bool[ndarray, "V"]:
     """Who is past the end of a lane with nothing to follow, tail and all."""
-    beyond = cars["s"] - 0.5 * cars["length"] > street.lanes.length[cars["lane"]]
-    return beyond & (cars["path"][:, 0] < 0) & (cars["controller"] == Controller.REACTIVE)
+    return _past_the_end(cars, street.lanes.length)  # type: ignore[no-any-return]
+
+
+@kernel
+def _past_the_end(cars: Vehicles, length: Float[ndarray, "L"]) -> Bool[ndarray, "V"]:
+    out = np.zeros(len(cars), np.bool_)
+    for i in range(len(cars)):
+        beyond = cars.s[i] - 0.5 * cars.length[i] > length[cars.lane[i]]
+        out[i] = beyond and cars.path[i, 0] < 0 and cars.controller[i] == _REACTIVE
+    return out
 
 
 def fill(world: World, street: Street, demand: Demand, seed: int) -> World:
@@ -231,32 +244,76 @@ def _crossed_nearby(people: ndarray, lane: int, street: Street) -> bool:
     """Whether somebody is on the road so near to the entry that a driver coming in never saw them."""
     lanes = street.lanes
     rows = slice(lanes.crossing_start[lane], lanes.crossing_start[lane + 1])
-    near = lanes.crossing[rows][lanes.crossing_in[rows] < SIGHT_M]
-    return bool(np.any(np.isin(people["crossing"], near) & np.isin(people["intent"], _ON_THE_ROAD)))
+    return bool(_anybody_on(people, lanes.crossing[rows], lanes.crossing_in[rows]))
+
+
+@kernel
+def _anybody_on(people: Pedestrians, crossing: Int[ndarray, "n"], begins: Float[ndarray, "n"]) -> bool:
+    for p in range(len(people)):
+        if people.intent[p] in (_CROSSING, _RUNNING, _PAUSING, _HESITATING, _TURNING):
+            for k in range(len(crossing)):
+                if crossing[k] == people.crossing[p] and begins[k] < SIGHT_M:
+                    return True
+    return False
+
+
+@kernel
+def _is_full(cars: Vehicles, lines: Lines, lane: int) -> bool:
+    """Whether a vehicle is so near to the beginning of a lane that not even the shortest has room behind it.
+
+    `_entry_speed` says the same of all who are drawn then; while they wait there is no need to draw them.
+    """
+    first = lines.start[lane]
+    last = min(first + math.ceil(_LONGEST_M / lines.step[lane]), lines.start[lane + 1] - 1)
+    for k in range(len(cars)):
+        if cars.lane[k] != lane:
+            continue
+        s, d = project(lines, lane, cars.x[k], cars.y[k])
+        if s - 0.5 * cars.length[k] < ENTRY_GAP_M + _SHORTEST_M and abs(d) < _LONGEST_M:
+            level = True
+            for i in range(first, last + 1):
+                level = level and abs(cars.z[k] - lines.z[i]) < LEVEL_M
+            if level:
+                return True
+    return False
 
 
 def _entry_speed(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
     """m/s at which a driver would come in behind those who are there; negative when there is no room."""
-    speed = min(agent["free"], _cap(street, agent["lane"], agent["s"]))
-    back = np.full(len(cars), math.inf)
-    for k in np.flatnonzero(_in_sight(cars, agent)):
-        s, d = project(street.lanes.lines, agent["lane"], cars["x"][k], cars["y"][k])
-        beside = 0.5 * (cars["width"][k] + agent["width"]) + SIDE_M
-        if abs(d) < beside or cars["lane"][k] == agent["lane"] or cars["change_to"][k] == agent["lane"]:
-            back[k] = s - 0.5 * cars["length"][k]
-    if np.isfinite(back).any():
-        last = int(np.argmin(back))
-        gap = back[last] - agent["s"] - 0.5 * agent["length"]
+    cap = _cap(street, agent["lane"], agent["s"])
+    return float(
+        _speed_behind(
+            cars, street.lanes.lines, agent["lane"], agent["s"], agent["x"], agent["y"], agent["z"],
+            agent["length"], agent["width"], agent["model"], agent["free"], cap, agent["headway"],
+            agent["comfort"],
+        )
+    )  # fmt: skip
+
+
+@kernel
+def _speed_behind(
+    cars: Vehicles, lines: Lines, lane: int, s: float, x: float, y: float, z: float, length: float,
+    width: float, model: int, free: float, cap: float, headway: float, comfort: float,
+) -> float:  # fmt: skip
+    last, nearest = -1, math.inf
+    for k in range(len(cars)):
+        if math.hypot(cars.x[k] - x, cars.y[k] - y) >= SIGHT_M or abs(cars.z[k] - z) >= LEVEL_M:
+            continue
+        there, d = project(lines, lane, cars.x[k], cars.y[k])
+        back = there - 0.5 * cars.length[k]
+        beside = 0.5 * (cars.width[k] + width) + SIDE_M
+        if back < nearest and (abs(d) < beside or cars.lane[k] == lane or cars.change_to[k] == lane):
+            last, nearest = k, back
+    speed = min(free, cap)
+    if last >= 0:
+        gap = nearest - s - 0.5 * length
         if gap < ENTRY_GAP_M:
             return -1.0
-        while speed > 0.5 and idm(
-            speed, agent["free"] + 2.0, gap, speed - cars["speed"][last], agent["headway"], MIN_GAP,
-            pull(agent["model"]), agent["comfort"],
-        ) < -1.0:  # fmt: skip
+        while (
+            speed > 0.5
+            and idm(
+                speed, free + 2.0, gap, speed - cars.speed[last], headway, MIN_GAP, pull(model), comfort
+            ) < -1.0
+        ):  # fmt: skip
             speed -= 0.25
-    return float(speed)
-
-
-def _in_sight(cars: ndarray, agent: dict[str, Any]) -> Bool[ndarray, "V"]:
-    near = np.hypot(cars["x"] - agent["x"], cars["y"] - agent["y"]) < SIGHT_M
-    return near & (np.abs(cars["z"] - agent["z"]) < LEVEL_M)
+    return speed

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
-from numpy import ndarray
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.randomness import GAIT, HALT, bits, uniform
@@ -20,8 +18,9 @@ from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
 from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street.aiming import aim
 from drivewm_sim.street.crossings import ANNOUNCED_M, BODY_M, to_kerb, upcoming
-from drivewm_sim.street.gaps import UPSTREAM, arrival
+from drivewm_sim.street.gaps import UPSTREAM, Outlook, arrival
 from drivewm_sim.street.groups import encouragement, keeping_together, note_lags, waits_for_the_group
+from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.judging import (
     BRISK,
     DARES,
@@ -74,28 +73,27 @@ _DISTRACTED, _MISJUDGED = int(Cause.DISTRACTED), int(Cause.MISJUDGED)
 _CHILD, _SCRIPTED = int(Age.CHILD), int(Controller.SCRIPTED)
 
 
-@kernel
+@inlined
 def _be(p: int, intent: int, people: Pedestrians) -> None:
     if people.intent[p] != intent:
         people.intent[p], people.timer[p] = intent, 0.0
 
 
-@kernel
+@inlined
 def _may_start(
-    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
-    found: Int[ndarray, "U 2"], far: Float[ndarray, "U"], seed: int, tick: int,
-) -> bool:  # fmt: skip
+    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook, seed: int, tick: int
+) -> bool:
     """Whether row p leaves the kerb now; writes the cause of what may come of it."""
     c = people.crossing[p]
-    light, left = shows(c, street, tick)
+    light, left = shows(c, outlook, tick)
     if light != GREEN and (light != RED or draw(p, DARES, people, seed) < people.compliance[p]):
         return False
     if light == GREEN and math.isfinite(left):
         # With most of green gone nobody starts who would be caught half way.
-        group = street.walks.signal[c]
-        width = street.walks.kerb_out[c] - street.walks.kerb_in[c]
-        time = left + street.signals.yellow[group] + 2.0
-        late = time < 0.8 * width / people.free_speed[p] and left < 0.6 * street.signals.green[group]
+        group = outlook.walks.signal[c]
+        width = outlook.walks.kerb_out[c] - outlook.walks.kerb_in[c]
+        time = left + outlook.signals.yellow[group] + 2.0
+        late = time < 0.8 * width / people.free_speed[p] and left < 0.6 * outlook.signals.green[group]
         if late and people.compliance[p] > 0.3:
             return False
     if waits_for_the_group(p, people, occ):
@@ -103,22 +101,22 @@ def _may_start(
     if draw(p, LOOKS, people, seed) >= people.look[p]:
         if people.kerb[p] > 0.6 and people.intent[p] != _WAITING:
             return False
-        if not steps_out_blindly(p, people, cars, occ, street, grid, found, far, seed, tick):
+        if not steps_out_blindly(p, people, cars, occ, outlook, seed, tick):
             return False
         people.cause[p] = _DISTRACTED
         return True
     if people.waited[p] < people.look_time[p]:
         return False
     companions, follows = encouragement(p, people, occ)
-    wanted = critical(p, companions, people, street, light == RED) * (0.7 if follows else 1.0)
-    enough, surprise = gap_is_enough(p, wanted, people, cars, occ, street, grid, found, far, seed, tick)
+    wanted = critical(p, companions, people, outlook, light == RED) * (0.7 if follows else 1.0)
+    enough, surprise = gap_is_enough(p, wanted, people, cars, occ, outlook, seed, tick)
     if enough:
-        risky = light == RED or (wanted < 2.0 and street.walks.kind[c] == _MIDBLOCK)
+        risky = light == RED or (wanted < 2.0 and outlook.walks.kind[c] == _MIDBLOCK)
         people.cause[p] = _OCCLUDED if surprise else _MISJUDGED if risky else _NONE
     return enough
 
 
-@kernel
+@inlined
 def _at_the_kerb(p: int, people: Pedestrians, tick: int) -> bool:
     """Approaching or waiting: whether row p is about to decide if it goes."""
     distance = people.kerb[p]
@@ -136,17 +134,17 @@ def _at_the_kerb(p: int, people: Pedestrians, tick: int) -> bool:
     return (waits or distance < STEPS_OUT_M) and (tick + people.uid[p]) % 2 == 0
 
 
-@kernel
+@inlined
 def _watch(
-    p: int, done: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street,
-    grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"], seed: int, tick: int,
+    p: int, done: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook,
+    seed: int, tick: int,
 ) -> tuple[bool, bool, bool]:  # fmt: skip
     """On the road: whether to stop before a lane, to run out of one, to step back out of one."""
-    walks, c = street.walks, people.crossing[p]
+    walks, c = outlook.walks, people.crossing[p]
     looks = draw(p, LOOKS, people, seed) < people.look[p]
     speed = people.free_speed[p] * BRISK
-    light, _ = shows(c, street, tick)
-    wanted = 0.55 * critical(p, 0, people, street, light != GREEN) * max(1.0 - people.timer[p] / 30.0, 0.5)
+    light, _ = shows(c, outlook, tick)
+    wanted = 0.55 * critical(p, 0, people, outlook, light != GREEN) * max(1.0 - people.timer[p] / 30.0, 0.5)
     if done < 1.0 and draw(p, HESITATES, people, seed) < people.hesitation[p]:
         wanted /= 0.55
     stop, run, back = False, False, False
@@ -155,9 +153,7 @@ def _watch(
         if end < -0.1 or begin > BRINK_M:
             continue
         leave = (end + 0.3) / speed
-        seen, _ = arrival(
-            p, over, looks, leave + 2.0, people, cars, occ, street, grid, found, far, seed, tick
-        )
+        seen, _ = arrival(p, over, looks, leave + 2.0, people, cars, occ, outlook, seed, tick)
         if begin > 0.15:
             # Who has stood there for long counts on drivers.
             stop = stop or seen < max((leave + 0.4) * max(1.0 - people.timer[p] / 40.0, 0.6), wanted)
@@ -170,46 +166,42 @@ def _watch(
     return stop, run, back
 
 
-@kernel
+@inlined
 def _way_back_is_clear(
-    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
-    found: Int[ndarray, "U 2"], far: Float[ndarray, "U"], seed: int, tick: int,
-) -> bool:  # fmt: skip
+    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook, seed: int, tick: int
+) -> bool:
     """Whether no vehicle is expected on the lanes behind row p before it is back at the kerb."""
-    walks, c = street.walks, people.crossing[p]
+    walks, c = outlook.walks, people.crossing[p]
     needs = 1.0 - people.kerb[p] / people.free_speed[p]
     for over in range(walks.over_start[c], walks.over_start[c + 1]):
         begin, _ = span(p, over, people, walks)
         if begin < 0.0:
-            seen, _ = arrival(
-                p, over, True, needs + 1.0, people, cars, occ, street, grid, found, far, seed, tick
-            )
+            seen, _ = arrival(p, over, True, needs + 1.0, people, cars, occ, outlook, seed, tick)
             if seen < needs:
                 return False
     return True
 
 
-@kernel
+@inlined
 def _on_the_way(
-    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
-    found: Int[ndarray, "U 2"], far: Float[ndarray, "U"], seed: int, tick: int,
-) -> None:  # fmt: skip
+    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook, seed: int, tick: int
+) -> None:
     """Watches the lanes while crossing: hurry inside one, stop before one, or go back to the kerb."""
-    walks, c = street.walks, people.crossing[p]
+    walks, c = outlook.walks, people.crossing[p]
     done = -people.kerb[p]
     width = walks.kerb_out[c] - walks.kerb_in[c]
-    light, _ = shows(c, street, tick)
+    light, _ = shows(c, outlook, tick)
     if done < -0.3 and light != GREEN and draw(p, DARES, people, seed) < people.compliance[p]:
         _be(p, _WAITING, people)  # the light changed before the kerb
         return
     if done > people.turn_back_at[p] * width:
         people.turn_back_at[p] = 2.0
-        if _way_back_is_clear(p, people, cars, occ, street, grid, found, far, seed, tick):
+        if _way_back_is_clear(p, people, cars, occ, outlook, seed, tick):
             _be(p, _TURNING, people)
             return
     if (tick + people.uid[p]) % 2 == 1:
         return
-    stop, run, back = _watch(p, done, people, cars, occ, street, grid, found, far, seed, tick)
+    stop, run, back = _watch(p, done, people, cars, occ, outlook, seed, tick)
     if back or (stop and done < 1.0 and people.timer[p] > GIVE_UP_S and walks.kind[c] != _SHARED):
         _be(p, _TURNING, people)
     elif stop and done < -BODY_M:
@@ -227,7 +219,7 @@ def _on_the_way(
         _be(p, _RUNNING if runs else _CROSSING, people)
 
 
-@kernel
+@inlined
 def _along_the_street(p: int, shared: bool, people: Pedestrians, seed: int, tick: int) -> None:
     """On sidewalks: walk, stand about, come to a kerb (shared: to a way over shared space, without one)."""
     uid, distance = people.uid[p], people.kerb[p]
@@ -251,7 +243,7 @@ def _along_the_street(p: int, shared: bool, people: Pedestrians, seed: int, tick
     _be(p, _STANDING if people.halt[p] > 0.0 else _WALKING, people)
 
 
-@kernel
+@inlined
 def _locate(p: int, people: Pedestrians, walks: WalkGraph) -> None:
     """Writes which crossing row p comes to; one who has left the road behind walks on."""
     edge, forward, along = upcoming(p, people, walks)
@@ -266,7 +258,7 @@ def _locate(p: int, people: Pedestrians, walks: WalkGraph) -> None:
     people.kerb[p] = to_kerb(p, people, walks)
 
 
-@kernel
+@inlined
 def _far_from_roads(p: int, kind: int, length: float, people: Pedestrians) -> bool:
     """Whether no crossing can be within reach of row p: then there is nothing to look up."""
     if kind >= _ZEBRA or people.crossing[p] >= 0:
@@ -275,7 +267,7 @@ def _far_from_roads(p: int, kind: int, length: float, people: Pedestrians) -> bo
     return people.way[p, 0] < 0 or rest > ANNOUNCED_M
 
 
-@kernel
+@inlined
 def _gait(p: int, people: Pedestrians, seed: int, tick: int) -> None:
     """First-order correlated noise from one random word: two triangular numbers of 16-bit uniforms."""
     word = bits(seed, people.uid[p], GAIT, tick, 0)
@@ -286,7 +278,7 @@ def _gait(p: int, people: Pedestrians, seed: int, tick: int) -> None:
     people.gait_y[p] = GAIT_KEPT * people.gait_y[p] + GAIT_MPS2 * ((c + d) / 65536.0 - 1.0)
 
 
-@kernel
+@inlined
 def _side(
     p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes, width: float, yaw: float
 ) -> float:
@@ -300,16 +292,42 @@ def _side(
     return aside
 
 
+@inlined
+def _act(
+    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, outlook: Outlook, seed: int, tick: int
+) -> None:
+    """What row p does next: its intent and its pace."""
+    state = people.intent[p]
+    if reached(p, people):
+        people.stay[p] -= DECISION_S
+        _be(p, _STANDING, people)
+    elif state in (_APPROACHING, _WAITING):
+        if _at_the_kerb(p, people, tick) and _may_start(p, people, cars, occ, outlook, seed, tick):
+            _be(p, _CROSSING, people)
+            people.pace[p] = BRISK
+    elif state == _TURNING:
+        if people.kerb[p] > 0.3:
+            _be(p, _WAITING, people)
+    elif state in (_CROSSING, _RUNNING, _PAUSING, _HESITATING):
+        _on_the_way(p, people, cars, occ, outlook, seed, tick)
+    else:
+        shared = people.crossing[p] >= 0 and outlook.walks.kind[people.crossing[p]] == _SHARED
+        _along_the_street(p, shared, people, seed, tick)
+
+
 @kernel
 def decide(
     people: Pedestrians, cars: Vehicles, occ: Occupancy, street: Street, grid: StaticGrid,
     seed: int, tick: int,
 ) -> None:  # fmt: skip
-    """One decision (0.1 s) of every pedestrian."""
-    # Taken apart once: handing the whole street to every small kernel costs more than what most of them do.
-    walks, boxes = street.walks, street.boxes
+    """One decision (0.1 s) of every pedestrian, one after the other in uid order."""
+    people, cars, occ = borrowed(people), borrowed(cars), borrowed(occ)
+    walks, lanes, boxes = borrowed(street.walks), borrowed(street.lanes), borrowed(street.boxes)
+    outlook = Outlook(
+        walks, borrowed(street.signals), boxes, borrowed(grid), lanes.prev_start, lanes.prev, lanes.length,
+        np.empty((UPSTREAM, 2), np.int64), np.empty(UPSTREAM),
+    )  # fmt: skip
     lines, kinds, length, width = walks.lines, walks.kind, walks.length, walks.width
-    found, far = np.empty((UPSTREAM, 2), np.int64), np.empty(UPSTREAM)
     note_lags(people, walks, tick)
     for p in range(len(people.uid)):
         if people.controller[p] == _SCRIPTED:
@@ -321,29 +339,13 @@ def decide(
             people.kerb[p] = math.inf
         else:
             _locate(p, people, walks)
-        state = people.intent[p]
-        if reached(p, people):
-            people.stay[p] -= DECISION_S
-            _be(p, _STANDING, people)
-        elif state in (_APPROACHING, _WAITING):
-            if _at_the_kerb(p, people, tick) and _may_start(
-                p, people, cars, occ, street, grid, found, far, seed, tick
-            ):
-                _be(p, _CROSSING, people)
-                people.pace[p] = BRISK
-        elif state == _TURNING:
-            if people.kerb[p] > 0.3:
-                _be(p, _WAITING, people)
-        elif state in (_CROSSING, _RUNNING, _PAUSING, _HESITATING):
-            _on_the_way(p, people, cars, occ, street, grid, found, far, seed, tick)
-        else:
-            shared = people.crossing[p] >= 0 and kinds[people.crossing[p]] == _SHARED
-            _along_the_street(p, shared, people, seed, tick)
+        _act(p, people, cars, occ, outlook, seed, tick)
         if (tick + people.uid[p]) % 4 == 0 and len(boxes.x) > 0:
-            note_boxes(p, people, boxes, grid)
+            note_boxes(p, people, boxes, outlook.grid)
         if not gets_on(p, width[people.edge[p]], people, seed):
             turn_round(people, p, walks, seed)
             people.stalled[p] = 0.0
         yaw = strip_yaw(lines, people.edge[p], people.s[p])
+        people.ahead_x[p], people.ahead_y[p] = math.cos(yaw), math.sin(yaw)
         people.aside[p] = _side(p, people, cars, occ, boxes, width[people.edge[p]], yaw)
-        aim(p, yaw, people, lines, length, width, walks.tail, walks.head)
+        aim(p, people, lines, length, width, walks.tail, walks.head)

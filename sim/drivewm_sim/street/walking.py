@@ -19,9 +19,11 @@ from drivewm_sim.roads.boxes import Boxes
 from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import WalkGraph
 from drivewm_sim.simulator import Intent
+from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.passing import CAR_REACH_M, LEVEL_M, from_box, preferred, room
 from drivewm_sim.street.state import WAY, Controller, Pedestrians, Vehicles
+from drivewm_sim.street.vectors import NEARLY, beyond, longer, shortened, wrapped
 
 MAX_SPEED = 3.4  # m/s
 MAX_ACCELERATION = 3.9  # m/s^2; what walkers like is less:
@@ -42,12 +44,13 @@ NEAR_ROAD_M = 3.0  # from the kerb vehicles matter
 FACE_S = 0.15  # in which a body turns to where it walks
 ENDS_M = 8.0  # from the end of a strip the next one may begin
 BOX_M, CAR_M = 0.27, 0.4  # between a middle and a wall, a vehicle
+BOX_NEAR_M, CAR_NEAR_M = 1.5, 1.6  # further away they do not matter
 LIMITS = 16  # of one velocity at a time
 _WAITING, _TURNING, _RUNNING = int(Intent.WAITING), int(Intent.TURNING_BACK), int(Intent.RUNNING)
 _SCRIPTED = int(Controller.SCRIPTED)
 
 
-@kernel
+@inlined
 def _pass_by(
     p: int, q: int, dx: float, dy: float, wx: float, wy: float, people: Pedestrians
 ) -> tuple[float, float]:
@@ -58,9 +61,11 @@ def _pass_by(
     if closing2 > 0.01:
         soon = min(max((dx * ux + dy * uy) / closing2, 0.0), SOON_S)
     mx, my = dx - ux * soon, dy - uy * soon
-    miss = math.hypot(mx, my)
     together = people.leader[p] == people.leader[q]
     comfort = COMFORT_GROUP_M if together else COMFORT_M
+    if mx * mx + my * my > comfort * comfort * (1.0 + NEARLY):
+        return 0.0, 0.0
+    miss = math.hypot(mx, my)
     if miss >= comfort:
         return 0.0, 0.0
     strength = PUSH * (1.0 - miss / comfort) * math.exp(-soon / PUSH_S)
@@ -80,7 +85,7 @@ def _pass_by(
     return strength * ax, strength * ay
 
 
-@kernel
+@inlined
 def _limit(limits: Float[ndarray, "L 3"], count: int, x: float, y: float, most: float) -> int:
     """Notes that the velocity along the unit vector (x, y) may be at most `most`; gives the new count."""
     if count < LIMITS:
@@ -89,13 +94,13 @@ def _limit(limits: Float[ndarray, "L 3"], count: int, x: float, y: float, most: 
     return count
 
 
-@kernel
+@inlined
 def _still_stops(distance: float) -> float:
     """The speed from which one stops within a distance (m); backwards when it is negative."""
     return math.sqrt(2.0 * BRAKE * distance) if distance > 0.0 else max(3.0 * distance, -0.8)
 
 
-@kernel
+@inlined
 def _others(
     p: int, wx: float, wy: float, people: Pedestrians, occ: Occupancy, limits: Float[ndarray, "L 3"]
 ) -> tuple[float, float, int]:
@@ -129,7 +134,7 @@ def _others(
     return fx, fy, count
 
 
-@kernel
+@inlined
 def _vehicles(
     p: int, count: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, limits: Float[ndarray, "L 3"]
 ) -> tuple[float, float, int]:
@@ -144,13 +149,15 @@ def _vehicles(
                 reach = 0.5 * cars.length[k] + 2.5
                 if abs(cars.x[k] - x) > reach or abs(cars.y[k] - y) > reach:
                     continue
+                if beyond(cars.x[k] - x, cars.y[k] - y, cars.length[k], cars.width[k], CAR_NEAR_M):
+                    continue
                 if abs(cars.z[k] - people.z[p]) > LEVEL_M:
                     continue
                 dx, dy, distance = from_box(
                     x, y, cars.x[k], cars.y[k], math.cos(cars.yaw[k]), math.sin(cars.yaw[k]),
                     cars.length[k], cars.width[k],
                 )  # fmt: skip
-                if abs(distance) > 1.6 or abs(distance) < 1e-9:
+                if abs(distance) > CAR_NEAR_M or abs(distance) < 1e-9:
                     continue
                 size = abs(distance)
                 dx, dy = dx / size, dy / size
@@ -160,23 +167,26 @@ def _vehicles(
     return fx, fy, count
 
 
-@kernel
+@inlined
 def _boxes(p: int, count: int, people: Pedestrians, boxes: Boxes, limits: Float[ndarray, "L 3"]) -> int:
     """Limits of the velocity towards boxes."""
     for m in range(2):
         k = people.obstacle[p, m]
-        if k >= 0:
-            dx, dy, distance = from_box(
-                people.x[p], people.y[p], boxes.x[k], boxes.y[k],
-                math.cos(boxes.yaw[k]), math.sin(boxes.yaw[k]), boxes.length[k], boxes.width[k],
-            )  # fmt: skip
-            size = abs(distance)
-            if 1e-9 < size < 1.5:
-                count = _limit(limits, count, -dx / size, -dy / size, _still_stops(distance - BOX_M))
+        if k < 0 or beyond(
+            boxes.x[k] - people.x[p], boxes.y[k] - people.y[p], boxes.length[k], boxes.width[k], BOX_NEAR_M
+        ):
+            continue
+        dx, dy, distance = from_box(
+            people.x[p], people.y[p], boxes.x[k], boxes.y[k],
+            math.cos(boxes.yaw[k]), math.sin(boxes.yaw[k]), boxes.length[k], boxes.width[k],
+        )  # fmt: skip
+        size = abs(distance)
+        if 1e-9 < size < BOX_NEAR_M:
+            count = _limit(limits, count, -dx / size, -dy / size, _still_stops(distance - BOX_M))
     return count
 
 
-@kernel
+@inlined
 def _edges(p: int, count: int, people: Pedestrians, limits: Float[ndarray, "L 3"]) -> int:
     """Limits of the velocity towards the edges of the strip, and the kerb of one who waits."""
     c, s, d = people.ahead_x[p], people.ahead_y[p], people.d[p]
@@ -190,7 +200,7 @@ def _edges(p: int, count: int, people: Pedestrians, limits: Float[ndarray, "L 3"
     return count
 
 
-@kernel
+@inlined
 def _limited(
     vx: float, vy: float, nx: float, ny: float, limits: Float[ndarray, "L 3"], count: int, dt: float
 ) -> tuple[float, float]:
@@ -201,9 +211,13 @@ def _limited(
             if over > 0.0:
                 nx, ny = nx - over * limits[k, 0], ny - over * limits[k, 1]
     ax, ay = nx - vx, ny - vy
-    size = math.hypot(ax, ay)
-    if size > MAX_ACCELERATION * dt:
+    if longer(ax, ay, MAX_ACCELERATION * dt):
+        size = math.hypot(ax, ay)
         nx, ny = vx + ax * MAX_ACCELERATION * dt / size, vy + ay * MAX_ACCELERATION * dt / size
+    # An angle is less than its tangent: most turns are seen to be small without it.
+    small = abs(vx * ny - vy * nx) < (1.0 - NEARLY) * MAX_TURN * dt * (vx * nx + vy * ny)
+    if small and not longer(nx, ny, MAX_SPEED):
+        return nx, ny
     old, new = math.hypot(vx, vy), math.hypot(nx, ny)
     if old > TURNS_FREELY_MPS and new > 1e-6:
         turn = math.atan2(vx * ny - vy * nx, vx * nx + vy * ny)
@@ -216,14 +230,7 @@ def _limited(
     return nx, ny
 
 
-@kernel
-def _shortened(x: float, y: float, most: float) -> tuple[float, float]:
-    """A vector, no longer than `most`."""
-    size = math.hypot(x, y)
-    return (x * most / size, y * most / size) if size > most else (x, y)
-
-
-@kernel
+@inlined
 def nearest_s(lines: Lines, k: int, guess: float, x: float, y: float) -> tuple[float, float]:
     """s and d of a point on line k, searched from s = `guess`; it goes on straight beyond its ends."""
     first, step = lines.start[k], lines.step[k]
@@ -248,7 +255,7 @@ def nearest_s(lines: Lines, k: int, guess: float, x: float, y: float) -> tuple[f
     return (cell + w) * step, d
 
 
-@kernel
+@inlined
 def _step_onto_next(p: int, people: Pedestrians, walks: WalkGraph, lines: Lines) -> None:
     """Near the end of a strip: the next one begins where one steps onto it."""
     for _ in range(3):
@@ -271,10 +278,10 @@ def _step_onto_next(p: int, people: Pedestrians, walks: WalkGraph, lines: Lines)
         people.room[p], people.stop_s[p] = math.inf, math.inf  # until the next decision
 
 
-@kernel
+@inlined
 def _face(p: int, people: Pedestrians, dt: float) -> None:
     """The body turns to where it walks, or over the road while waiting."""
-    if math.hypot(people.vx[p], people.vy[p]) > 0.25:
+    if longer(people.vx[p], people.vy[p], 0.25):
         wanted = math.atan2(people.vy[p], people.vx[p])
     elif people.intent[p] == _WAITING and people.crossing[p] == people.edge[p]:
         wanted = math.atan2(people.ahead_y[p], people.ahead_x[p])
@@ -282,12 +289,12 @@ def _face(p: int, people: Pedestrians, dt: float) -> None:
             wanted += math.pi
     else:
         return
-    turn = (wanted - people.yaw[p] + math.pi) % (2.0 * math.pi) - math.pi
+    turn = wrapped(wanted - people.yaw[p])
     turn = min(max(turn * min(dt / FACE_S, 1.0), -MAX_TURN * dt), MAX_TURN * dt)
-    people.yaw[p] = (people.yaw[p] + turn + math.pi) % (2.0 * math.pi) - math.pi
+    people.yaw[p] = wrapped(people.yaw[p] + turn)
 
 
-@kernel
+@inlined
 def _next_velocity(
     p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes,
     limits: Float[ndarray, "L 3"], dt: float,
@@ -297,13 +304,13 @@ def _next_velocity(
     wanted = math.hypot(wx, wy)
     quick = people.intent[p] == _RUNNING or wanted == 0.0
     relax = STOP_RELAX_S if quick else RELAX_S
-    ax, ay = _shortened(
+    ax, ay = shortened(
         (wx - vx) / relax, (wy - vy) / relax, QUICK_ACCELERATION if quick else EASY_ACCELERATION
     )
     ux, uy = (wx / wanted, wy / wanted) if wanted > 0.05 else (0.0, 0.0)
     fx, fy, count = _others(p, ux, uy, people, occ, limits)
     # Those who stand give way a little.
-    fx, fy = _shortened(fx, fy, QUICK_ACCELERATION if wanted > 0.05 else 0.3 * QUICK_ACCELERATION)
+    fx, fy = shortened(fx, fy, QUICK_ACCELERATION if wanted > 0.05 else 0.3 * QUICK_ACCELERATION)
     ax, ay = ax + fx, ay + fy
     if people.crossing[p] >= 0 and people.kerb[p] < NEAR_ROAD_M:
         fx, fy, count = _vehicles(p, count, people, cars, occ, limits)
@@ -313,7 +320,7 @@ def _next_velocity(
     if people.obstacle[p, 0] >= 0:
         count = _boxes(p, count, people, boxes, limits)
     count = _edges(p, count, people, limits)
-    ax, ay = _shortened(ax, ay, QUICK_ACCELERATION)
+    ax, ay = shortened(ax, ay, QUICK_ACCELERATION)
     return _limited(vx, vy, vx + ax * dt, vy + ay * dt, limits, count, dt)
 
 
@@ -325,14 +332,14 @@ def integrate(
 
     The noise of the gait is drawn once a decision, so `seed` and `tick` change nothing here.
     """
-    walks, boxes = street.walks, street.boxes
+    people, cars, occ = borrowed(people), borrowed(cars), borrowed(occ)
+    walks, boxes = borrowed(street.walks), borrowed(street.boxes)
+    velocity, limits = np.empty((len(people.uid), 2)), np.empty((LIMITS, 3))
     lines, length = walks.lines, walks.length
-    count = len(people.uid)
-    velocity, limits = np.empty((count, 2)), np.empty((LIMITS, 3))
-    for p in range(count):
+    for p in range(len(people.uid)):
         if people.controller[p] != _SCRIPTED:
             velocity[p, 0], velocity[p, 1] = _next_velocity(p, people, cars, occ, boxes, limits, dt)
-    for p in range(count):
+    for p in range(len(people.uid)):
         if people.controller[p] == _SCRIPTED:
             continue
         people.vx[p], people.vy[p] = velocity[p, 0], velocity[p, 1]

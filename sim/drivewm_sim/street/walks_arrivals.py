@@ -375,7 +375,7 @@ def under_way(
 
 def depart(people: ndarray, street: Street) -> ndarray:
     """The people without those who have reached their goal."""
-    gone = at_goal(people.view(np.recarray))
+    gone = at_goal(people)
     return people[~gone] if gone.any() else people
 
 
