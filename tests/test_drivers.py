@@ -16,7 +16,10 @@ from drivewm_sim.roads.town import Demand, Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import Intent
 from drivewm_sim.street import drivers, driving, state, vehicle_arrivals
+from drivewm_sim.street.ahead import choose_next
+from drivewm_sim.street.contacts import touch
 from drivewm_sim.street.giving_way import yield_probability
+from drivewm_sim.street.lane_change import neighbours
 from drivewm_sim.street.occupancy import occupy
 from drivewm_sim.street.seeing import clear, note, seen_for
 from drivewm_sim.street.sight import make_static_grid
@@ -203,6 +206,49 @@ def test_a_faster_driver_overtakes_in_the_next_lane_smoothly() -> None:
     y = watch.column("y", 1)
     moving = np.flatnonzero((y > -5.1) & (y < -1.9))
     assert 2.5 < (moving[-1] - moving[0]) * PHYSICS_S < 5.0
+
+
+def test_before_changing_lanes_drivers_look_back_past_the_junction_behind_them() -> None:
+    """Two lanes on after a junction of 8 m: the one behind is three lanes of the graph away."""
+    street = straight_street(lanes_each=2, zebra_at=None, signal_at=200.0)
+    rows = cars(street, {"lane": 9, "s": 5.0}, {"lane": 0, "s": 190.0, "speed": 10.0})
+    occ = occupy(rows, nobody(), len(street.lanes.length), len(street.walks.length))
+    lane = int(street.lanes.next[street.lanes.next_start[4]])  # where lane 0 goes on
+    ahead, behind, back = neighbours(0, lane, 5.0, rows, occ, street.lanes)
+    assert (ahead, behind) == (-1, 1)
+    assert back == pytest.approx(5.0 + 8.0 + 10.0, abs=0.1)
+
+
+def test_who_comes_too_fast_for_a_bend_no_longer_chooses_it() -> None:
+    lanes = CORNER.lanes
+    rows = cars(CORNER, *({"uid": uid, "s": lanes.length[0] - 10.0} for uid in range(1, 41)))
+    turn = np.abs(lanes.lines.yaw[lanes.lines.start[1:] - 1] - lanes.lines.yaw[lanes.lines.start[:-1]])
+    for speed, straight_on in ((2.0, False), (13.0, True)):
+        rows["speed"] = speed
+        chosen = [choose_next(0, i, rows, lanes, 5) for i in range(len(rows))]
+        assert (turn[chosen] < 0.1).all() == straight_on
+
+
+def test_no_place_in_a_junction_is_kept_for_one_who_queues() -> None:
+    """Else those who wait for it, and the one in front who waits for them, wait for ever."""
+    stop = float(CORNER.lanes.stop_s[0])
+    standing = {"s": stop - 3.0, "controller": int(Controller.SCRIPTED)}
+    behind = {"s": stop - 12.0, "speed": 4.0}
+    watch = Watch(CORNER, cars(CORNER, standing, behind))
+    watch.run(6.0)
+    assert (watch.column("reserved", 1) < 0).all()
+    alone = Watch(CORNER, cars(CORNER, behind))
+    alone.run(6.0)
+    assert (alone.column("reserved") == 0).any()
+
+
+def test_a_crash_is_put_down_to_what_the_faster_driver_brakes_for() -> None:
+    braking = {"s": 100.0, "speed": 5.0, "intent": int(Intent.BRAKING), "cause": int(Cause.DISTRACTED)}
+    for first, cause in ((braking, Cause.DISTRACTED), ({"s": 100.0, "speed": 5.0}, Cause.MISJUDGED)):
+        rows = cars(LONG, {"s": 104.0}, first)
+        occ = occupy(rows, nobody(), len(LONG.lanes.length), len(LONG.walks.length))
+        assert touch(rows, nobody(), occ, 50) == 1
+        assert rows["cause"].tolist() == [cause, cause]
 
 
 def test_cyclists_keep_right_and_cars_pass_them_only_with_room() -> None:

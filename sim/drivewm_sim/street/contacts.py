@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from drivewm_sim.kernel import kernel
+from drivewm_sim.simulator import Intent
 from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.state import NOBODY, Cause, Controller, Pedestrians, Vehicles
@@ -21,6 +22,7 @@ BRAKING_MPS2 = 6.0  # what a driver in need gets out of the brakes
 WARNING_S = 1.5  # a pedestrian who has seen a vehicle for this long could have stepped aside
 
 _SCRIPTED, _EXTERNAL = int(Controller.SCRIPTED), int(Controller.EXTERNAL)
+_BRAKING = int(Intent.BRAKING)
 _NONE, _OCCLUDED, _DELAY = int(Cause.NONE), int(Cause.OCCLUDED), int(Cause.DELAY)
 _DISTRACTED, _BY_SCRIPT, _MISJUDGED = int(Cause.DISTRACTED), int(Cause.SCRIPTED), int(Cause.MISJUDGED)
 
@@ -105,7 +107,7 @@ def touch(cars: Vehicles, people: Pedestrians, occ: Occupancy, tick: int) -> int
                 for k in range(occ.car_first[cell], occ.car_first[cell + 1]):
                     j = occ.car_rows[k]
                     if j > i and abs(cars.x[j] - cars.x[i]) < reach and abs(cars.z[j] - cars.z[i]) < LEVEL_M:
-                        pairs += _crash(i, j, cars)
+                        pairs += _crash(i, j, cars, tick)
     return pairs
 
 
@@ -126,7 +128,26 @@ def _meet(i: int, p: int, cars: Vehicles, people: Pedestrians, tick: int) -> int
 
 
 @inlined
-def _crash(i: int, j: int, cars: Vehicles) -> int:
+def cause_between(i: int, j: int, cars: Vehicles, tick: int) -> int:
+    """Why two vehicles met; MISJUDGED: both knew enough in time.
+
+    Drivers keep no memory of everybody on the road, but note what they brake hard for, and why so late.
+    """
+    if cars.controller[i] == _SCRIPTED or cars.controller[j] == _SCRIPTED:
+        return _BY_SCRIPT
+    if cars.speed[j] > cars.speed[i]:
+        i, j = j, i  # the faster one could have done most
+    for k in (i, j):
+        if cars.intent[k] == _BRAKING and cars.cause[k] != _NONE:
+            return int(cars.cause[k])
+    seen = _memory(cars.seen_uid, cars.seen_first, i, cars.uid[j], tick)
+    if 0.0 <= seen < cars.reaction[i] + cars.speed[i] / BRAKING_MPS2:
+        return _DELAY
+    return _MISJUDGED
+
+
+@inlined
+def _crash(i: int, j: int, cars: Vehicles, tick: int) -> int:
     theirs = 0.5 * (cars.length[j] + cars.width[j])
     if beyond(cars.x[j] - cars.x[i], cars.y[j] - cars.y[i], cars.length[i], cars.width[i], theirs):
         return 0
@@ -135,8 +156,7 @@ def _crash(i: int, j: int, cars: Vehicles) -> int:
         cars.x[j], cars.y[j], cars.yaw[j], cars.length[j], cars.width[j],
     ):  # fmt: skip
         return 0
-    scripted = cars.controller[i] == _SCRIPTED or cars.controller[j] == _SCRIPTED
-    cause = _BY_SCRIPT if scripted else _MISJUDGED
+    cause = cause_between(i, j, cars, tick)
     cars.touched[i], cars.cause[i] = cars.uid[j], cause
     cars.touched[j], cars.cause[j] = cars.uid[i], cause
     return 1
