@@ -87,6 +87,71 @@ def _obeys(colour: int, to_line: float, speed: float, comfort: float) -> bool:
 
 
 @inlined
+def _kept_out(
+    i: int, e: int, o: int, gap: float, line: float, end: float, met: Meeting, cars: Vehicles,
+    street: Street, tick: int,
+) -> bool:  # fmt: skip
+    """Whether i stops before a junction for a signal, or for want of room beyond."""
+    to_line, speed = line - 0.5 * cars.length[i], cars.speed[i]
+    group = street.lanes.signal[cars.path[i, met.nth[e] - 1]]
+    if group >= 0:
+        colour, _ = aspect(street.signals, group, 0.1 * tick - cars.reaction[i])
+        if colour != _GREEN and _obeys(colour, to_line, speed, cars.comfort[i]):
+            cars.waited[i] = 0.0
+            return True
+    clear = beyond_crossing(e, i, end, met, cars, street)
+    if room_beyond(i, line, clear, o, gap, cars) or cars.waited[i] >= FULL_ROOM_S:
+        return False
+    if speed * speed >= 7.0 * max(to_line, 0.3):
+        return False
+    cars.reserved[i] = NO_ROOM
+    return True
+
+
+@inlined
+def _one_junction(
+    i: int, e: int, o: int, gap: float, line: float, end: float, passing: int, met: Meeting, cars: Vehicles,
+    street: Street, grid: StaticGrid, held: ndarray, tick: int,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Where the front must stop for one junction, and gap and speed of one to fall in behind (1e6: none).
+
+    Metres from the box centre. Settles whether i passes, which it did before if `passing`.
+    """
+    j, speed, to_line = met.junction[e], cars.speed[i], line - 0.5 * cars.length[i]
+    inside = to_line < -0.5
+    cars.reserved[i] = -1
+    if not inside and _kept_out(i, e, o, gap, line, end, met, cars, street, tick):
+        return line, 1e6, 0.0
+    if not has_conflicts(e, i, met, cars, street.lanes):
+        return 1e6, 1e6, 0.0
+    cars.reserved[i] = passing  # as it was, while this is decided
+    blocked, fall_gap, fall_speed = 1e9, 1e6, 0.0
+    if not (inside and cars.stood[i] > STUCK_S):
+        ahead_mps = 1e3 if o < 0 else max(cars.speed[o] + 0.4 * gap, 1.5)
+        blocked, fall_gap, fall_speed = blocked_at(i, e, ahead_mps, met, cars, street, grid, held, tick)
+    decided = passing == j
+    cars.reserved[i] = -1
+    if blocked > 1e8:
+        # The last place to stop at leisure: from here on the others keep clear. But nobody keeps clear for
+        # one who stands behind another that waits.
+        queues = o >= 0 and not inside and gap < to_line and cars.reserved[o] != j
+        if not queues and (inside or to_line < 0.2 * speed * speed + 0.7 * speed + 4.0):
+            cars.reserved[i] = j
+            if not decided:
+                cars.decided[i] = tick
+        return 1e6, fall_gap, fall_speed
+    if not decided and not inside and to_line < 4.0 and cars.waited[i] >= PATIENCE_S and held[j] < 0:
+        held[j] = cars.uid[i]
+    where = blocked - 0.8
+    if not inside and not (decided and speed > 0.3):
+        if speed * speed < 2.0 * HARD * max(to_line, 0.3):
+            where = line
+    elif decided and not (inside and speed < 0.3 and cars.stood[i] > 1.0):
+        cars.reserved[i] = j
+    return where, fall_gap, fall_speed
+
+
+@inlined
 def _junctions_ahead(
     i: int, o: int, gap: float, reach: float, met: Meeting, cars: Vehicles, street: Street, grid: StaticGrid,
     held: ndarray, tick: int,
@@ -96,68 +161,30 @@ def _junctions_ahead(
     Metres from the box centre. Settles whether i passes (`reserved`, `held`). o is the vehicle in front,
     `gap` metres away.
     """
-    lanes, time_s = street.lanes, 0.1 * tick
-    front, speed = 0.5 * cars.length[i], cars.speed[i]
-    hold, follow_gap, follow_speed = 1e6, 1e6, 0.0
-    ahead_mps = 1e3 if o < 0 else max(cars.speed[o] + 0.4 * gap, 1.5)
-    passing = cars.reserved[i]
+    lanes, front = street.lanes, 0.5 * cars.length[i]
+    follow_gap, follow_speed = 1e6, 0.0
+    passing, settled = cars.reserved[i], -1
     cars.reserved[i] = -1
     for slot in range(2):
         e = 2 * i + slot
-        j = met.junction[e]
-        if j < 0:
+        if met.junction[e] < 0:
             break
         line, end = stop_line(i, e, met, cars, lanes), junction_ends(e, i, met, cars, lanes)
-        to_line = line - front
         if end < -front:
             continue
-        if to_line > reach:
+        if line - front > reach:
             break
-        inside = to_line < -0.5
-        if not inside:
-            group = lanes.signal[cars.path[i, met.nth[e] - 1]]
-            if group >= 0:
-                colour, _ = aspect(street.signals, group, time_s - cars.reaction[i])
-                if colour != _GREEN and _obeys(colour, to_line, speed, cars.comfort[i]):
-                    cars.waited[i] = 0.0
-                    return min(hold, line), follow_gap, follow_speed
-            clear = beyond_crossing(e, i, end, met, cars, street)
-            if not room_beyond(i, line, clear, o, gap, cars) and cars.waited[i] < FULL_ROOM_S and (
-                speed * speed < 7.0 * max(to_line, 0.3)
-            ):  # fmt: skip
-                cars.reserved[i] = NO_ROOM
-                return min(hold, line), follow_gap, follow_speed
-        if not has_conflicts(e, i, met, cars, lanes):
-            continue
-        cars.reserved[i] = passing  # as it was, while this is decided
-        blocked, fall_gap, fall_speed = 1e9, 1e6, 0.0
-        if not (inside and cars.stood[i] > STUCK_S):
-            blocked, fall_gap, fall_speed = blocked_at(i, e, ahead_mps, met, cars, street, grid, held, tick)
+        where, fall_gap, fall_speed = _one_junction(
+            i, e, o, gap, line, end, passing, met, cars, street, grid, held, tick
+        )
         if fall_gap < follow_gap:
             follow_gap, follow_speed = fall_gap, fall_speed
-        decided = passing == j
-        cars.reserved[i] = j if decided else -1
-        if blocked > 1e8:
-            # The last place to stop at leisure: from here on the others keep clear. But nobody keeps clear
-            # for one who stands behind another that waits.
-            queues = o >= 0 and not inside and gap < to_line and cars.reserved[o] != j
-            cars.reserved[i] = -1
-            if not queues and (inside or to_line < 0.2 * speed * speed + 0.7 * speed + 4.0):
-                cars.reserved[i] = j
-                if not decided:
-                    cars.decided[i] = tick
-            continue
-        if not decided and not inside and to_line < 4.0 and cars.waited[i] >= PATIENCE_S and held[j] < 0:
-            held[j] = cars.uid[i]
-        where = blocked - 0.8
-        if not inside and not (decided and speed > 0.3):
-            cars.reserved[i] = -1
-            if speed * speed < 2.0 * HARD * max(to_line, 0.3):
-                where = line
-        elif inside and speed < 0.3 and cars.stood[i] > 1.0:
-            cars.reserved[i] = -1
-        return min(hold, where), follow_gap, follow_speed
-    return hold, follow_gap, follow_speed
+        if settled >= 0:
+            cars.reserved[i] = settled  # one junction after the other
+        settled = cars.reserved[i]
+        if where < 1e5:
+            return where, follow_gap, follow_speed
+    return 1e6, follow_gap, follow_speed
 
 
 @inlined

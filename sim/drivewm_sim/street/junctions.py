@@ -184,6 +184,64 @@ def _reckons_with(o: int, i: int, cars: Vehicles, street: Street, grid: StaticGr
 
 
 @inlined
+def _conflict(
+    i: int, o: int, ei: int, eo: int, c: int, mine: int, theirs: int, at: float, o_at: float, inside: bool,
+    ahead_mps: float, met: Meeting, cars: Vehicles, street: Street, grid: StaticGrid, held: ndarray,
+    tick: int,
+) -> tuple[int, float]:  # fmt: skip
+    """One conflict area of i and o: nothing to do (0), fall in behind o (1, gap in m), leave it to o (2).
+
+    at, o_at: metres from their box centres to where their lanes begin; `inside`: o is in the junction.
+    """
+    lanes, j, front, half = street.lanes, met.junction[ei], 0.5 * cars.length[i], 0.5 * cars.length[o]
+    u_in, u_out = at + lanes.conflict_in[c], at + lanes.conflict_out[c]
+    w_in, w_out = o_at + lanes.conflict_other_in[c], o_at + lanes.conflict_other_out[c]
+    if u_out < -front or w_out < -half:
+        return 0, 0.0
+    i_in, o_in = u_in - front, w_in - half
+    top = _pace(i, mine, cars, lanes)
+    ti = time_to(i_in, cars.speed[i], SET_OFF, top)
+    to = time_to(o_in, cars.speed[o], SET_OFF, _pace(o, theirs, cars, lanes))
+    joins = (
+        u_out > at + lanes.length[mine] - 0.6
+        and w_out > o_at + lanes.length[theirs] - 0.6
+        and _same_exit(mine, theirs, lanes)
+    )
+    both, priority = i_in <= 0.0 and o_in <= 0.0, lanes.conflict_priority[c]
+    if not both and not _goes_first(
+        o, i, eo, ei, priority, o_in, i_in, to, ti, j, met, cars, street, held, 0.1 * tick
+    ):
+        return 0, 0.0
+    if joins:
+        # Metres by which o is ahead, counted back from where the ways have become one.
+        lead = (at + lanes.length[mine]) - (o_at + lanes.length[theirs])
+        gap = lead - front - half
+        if gap > 0.0 or (both and lead > 0.0):
+            # Side by side where the ways have met, who is behind lets the other go.
+            return 1, max(gap, 0.1)
+    if both:
+        return 0, 0.0  # bodies decide
+    if joins:
+        # What matters is where bodies first touch: from there on one follows the other.
+        u_out, w_out = min(u_out, u_in + 6.0), min(w_out, w_in + 6.0)
+    away = _time_away(o, o_at, w_out + half, theirs, cars, lanes)
+    gone = time_to(u_out + front, cars.speed[i], SET_OFF, min(top, ahead_mps))
+    margin = 1.5 - min(max(cars.waited[i] - 8.0, 0.0) / 12.0, 1.0)
+    if joins:
+        margin += max(cars.speed[o] - top, 0.0) / 2.5
+    if held[j] == cars.uid[o] and cars.reserved[i] != j:
+        margin = 30.0
+    if gone + margin < to or ti > away + (0.3 if o_in <= 0.0 else 1.0):
+        return 0, 0.0
+    # Who is in the junction already shows by those who stand for it.
+    uid, seen = cars.uid[o], inside or _reckons_with(o, i, cars, street, grid)
+    note(cars, i, uid, tick, seen)
+    if not seen and seen_for(cars, i, uid, tick) < 0.0:
+        return 0, 0.0
+    return 2, 0.0
+
+
+@inlined
 def blocked_at(
     i: int, ei: int, ahead_mps: float, met: Meeting, cars: Vehicles, street: Street, grid: StaticGrid,
     held: ndarray, tick: int,
@@ -194,78 +252,34 @@ def blocked_at(
 
     `ahead_mps`: no faster than this, for the vehicle in front.
     """
-    lanes, j, k, time_s = street.lanes, met.junction[ei], met.nth[ei], 0.1 * tick
+    lanes, j, k, at = street.lanes, met.junction[ei], met.nth[ei], met.at[ei]
     blocked, follow_gap, follow_speed = math.inf, 1e6, 0.0
-    at, front = met.at[ei], 0.5 * cars.length[i]
-    hurry = min(max(cars.waited[i] - 8.0, 0.0) / 12.0, 1.0)
     while k <= PATH:
         mine = _lane(i, k, cars)
         if mine < 0 or lanes.junction[mine] != j:
             break
-        top = _pace(i, mine, cars, lanes)
-        e = met.first[j] if lanes.conflict_start[mine + 1] > lanes.conflict_start[mine] else -1
+        first, end = lanes.conflict_start[mine], lanes.conflict_start[mine + 1]
+        e = met.first[j] if end > first else -1
         while e >= 0:
-            o = e // 2
-            if o != i and abs(cars.z[o] - cars.z[i]) < LEVEL_M:
-                o_at, ko = met.at[e], met.nth[e]
-                while ko <= PATH:
-                    theirs = _lane(o, ko, cars)
-                    if theirs < 0 or lanes.junction[theirs] != j:
-                        break
-                    for c in range(lanes.conflict_start[mine], lanes.conflict_start[mine + 1]):
-                        if lanes.conflict_lane[c] != theirs:
-                            continue
-                        u_in, u_out = at + lanes.conflict_in[c], at + lanes.conflict_out[c]
-                        w_in, w_out = o_at + lanes.conflict_other_in[c], o_at + lanes.conflict_other_out[c]
-                        half = 0.5 * cars.length[o]
-                        if u_out < -front or w_out < -half or u_in >= blocked:
-                            continue
-                        i_in, o_in = u_in - front, w_in - half
-                        ti = time_to(i_in, cars.speed[i], SET_OFF, top)
-                        to = time_to(o_in, cars.speed[o], SET_OFF, _pace(o, theirs, cars, lanes))
-                        priority = lanes.conflict_priority[c]
-                        joins = (
-                            u_out > at + lanes.length[mine] - 0.6
-                            and w_out > o_at + lanes.length[theirs] - 0.6
-                            and _same_exit(mine, theirs, lanes)
-                        )
-                        both = i_in <= 0.0 and o_in <= 0.0
-                        if not both and not _goes_first(
-                            o, i, e, ei, priority, o_in, i_in, to, ti, j, met, cars, street, held, time_s
-                        ):
-                            continue
-                        if joins:
-                            # Metres by which o is ahead, counted back from where the ways have become one.
-                            lead = (at + lanes.length[mine]) - (o_at + lanes.length[theirs])
-                            gap = lead - front - half
-                            if gap > 0.0 or (both and lead > 0.0):
-                                # Side by side where the ways have met, who is behind lets the other go.
-                                gap = max(gap, 0.1)
-                                if gap < follow_gap:
-                                    follow_gap, follow_speed = gap, cars.speed[o]
-                                continue
-                        if both:
-                            continue  # bodies decide
-                        if joins:
-                            # What matters is where bodies first touch: from there on one follows the other.
-                            u_out, w_out = min(u_out, u_in + 6.0), min(w_out, w_in + 6.0)
-                        away = _time_away(o, o_at, w_out + half, theirs, cars, lanes)
-                        gone = time_to(u_out + front, cars.speed[i], SET_OFF, min(top, ahead_mps))
-                        margin = 1.5 - hurry
-                        if joins:
-                            margin += max(cars.speed[o] - top, 0.0) / 2.5
-                        if held[j] == cars.uid[o] and cars.reserved[i] != j:
-                            margin = 30.0
-                        if gone + margin < to or ti > away + (0.3 if o_in <= 0.0 else 1.0):
-                            continue
-                        # Who is in the junction already shows by those who stand for it.
-                        uid, seen = cars.uid[o], ko <= 0 or _reckons_with(o, i, cars, street, grid)
-                        note(cars, i, uid, tick, seen)
-                        if not seen and seen_for(cars, i, uid, tick) < 0.0:
-                            continue
-                        blocked = u_in
-                    o_at += lanes.length[theirs]
-                    ko += 1
+            o, o_at, ko = e // 2, met.at[e], met.nth[e]
+            met_here = o != i and abs(cars.z[o] - cars.z[i]) < LEVEL_M
+            while met_here and ko <= PATH:
+                theirs = _lane(o, ko, cars)
+                if theirs < 0 or lanes.junction[theirs] != j:
+                    break
+                for c in range(first, end):
+                    if lanes.conflict_lane[c] != theirs or at + lanes.conflict_in[c] >= blocked:
+                        continue
+                    what, gap = _conflict(
+                        i, o, ei, e, c, mine, theirs, at, o_at, ko <= 0, ahead_mps, met, cars, street, grid,
+                        held, tick,
+                    )  # fmt: skip
+                    if what == 2:
+                        blocked = at + lanes.conflict_in[c]
+                    elif what == 1 and gap < follow_gap:
+                        follow_gap, follow_speed = gap, cars.speed[o]
+                o_at += lanes.length[theirs]
+                ko += 1
             e = met.following[e]
         at += lanes.length[mine]
         k += 1
