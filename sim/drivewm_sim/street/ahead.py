@@ -19,6 +19,8 @@ from drivewm_sim.street.state import PATH, Model, Vehicles
 STEP_M = 2.5  # between points on the way
 POINTS = 33  # 80 m
 SETTLE_M = 10.0  # way over which a body comes to where its driver steers to
+STRAIGHT_ON = 3  # times as many drive straight on as turn to either side
+_TURN = 0.5  # rad
 _BIKING = int(LaneUse.BIKING)
 _BUS, _TRUCK, _BICYCLE = int(Model.BUS), int(Model.TRUCK), int(Model.BICYCLE)
 
@@ -63,6 +65,15 @@ def _suits(model: int, lane: int, biking: bool, heavy: bool, least: float, lanes
 
 
 @kernel
+def _weight(model: int, lane: int, biking: bool, heavy: bool, least: float, lanes: LaneGraph) -> int:
+    """How likely a way is taken: not at all, or straight on more often than a turn."""
+    if not _suits(model, lane, biking, heavy, least, lanes):
+        return 0
+    a, b = lanes.lines.start[lane], lanes.lines.start[lane + 1] - 1
+    return STRAIGHT_ON if abs(lanes.lines.yaw[b] - lanes.lines.yaw[a]) < _TURN else 1
+
+
+@kernel
 def choose_next(lane: int, i: int, cars: Vehicles, lanes: LaneGraph, seed: int) -> int:
     """One of the lanes that follow, by chance; -1 where none does. Long vehicles avoid tight bends."""
     a, b = lanes.next_start[lane], lanes.next_start[lane + 1]
@@ -78,21 +89,18 @@ def choose_next(lane: int, i: int, cars: Vehicles, lanes: LaneGraph, seed: int) 
         least = math.sqrt(max(cars.speed[i] ** 2 - 2.0 * cars.comfort[i] * room, 0.0))
     count = 0
     for k in range(a, b):
-        count += _suits(model, lanes.next[k], biking, heavy, least, lanes)
+        count += _weight(model, lanes.next[k], biking, heavy, least, lanes)
     if count == 0 and least > 0.0:
         least = 0.0
         for k in range(a, b):
-            count += _suits(model, lanes.next[k], biking, heavy, least, lanes)
+            count += _weight(model, lanes.next[k], biking, heavy, least, lanes)
     if count == 0:
         return -1
-    pick = 0
-    if count > 1:
-        pick = int(uniform(seed, cars.uid[i], ROUTE, cars.turns[i], 0) * count)
+    pick = int(uniform(seed, cars.uid[i], ROUTE, cars.turns[i], 0) * count) if count > 1 else 0
     for k in range(a, b):
-        if _suits(model, lanes.next[k], biking, heavy, least, lanes):
-            if pick == 0:
-                return lanes.next[k]
-            pick -= 1
+        pick -= _weight(model, lanes.next[k], biking, heavy, least, lanes)
+        if pick < 0:
+            return lanes.next[k]
     return -1
 
 
