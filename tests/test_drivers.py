@@ -19,6 +19,7 @@ from drivewm_sim.street import drivers, driving, state, vehicle_arrivals
 from drivewm_sim.street.ahead import choose_next
 from drivewm_sim.street.contacts import touch
 from drivewm_sim.street.giving_way import yield_probability
+from drivewm_sim.street.junctions import junction_ends, meet, room_for_all
 from drivewm_sim.street.lane_change import neighbours
 from drivewm_sim.street.occupancy import occupy
 from drivewm_sim.street.seeing import clear, note, seen_for
@@ -240,6 +241,23 @@ def test_no_place_in_a_junction_is_kept_for_one_who_queues() -> None:
     alone = Watch(CORNER, cars(CORNER, behind))
     alone.run(6.0)
     assert (alone.column("reserved") == 0).any()
+
+
+def test_nobody_enters_a_junction_for_a_place_that_another_will_need() -> None:
+    """Beyond the junction there are 11.75 m before the first that stands; a car and its gap take 7 m."""
+    lanes = CORNER.lanes
+    over = int(lanes.next[lanes.next_start[0] + 1])  # straight on
+    out = int(lanes.next[lanes.next_start[over]])
+    path = np.array([over, out] + [-1] * (state.PATH - 2))
+    me = {"s": float(lanes.stop_s[0]) - 3.0, "path": path}
+    stands = {"lane": out, "s": 14.0}
+    moves = {"lane": over, "s": 12.0, "speed": 6.0, "path": np.array([out] + [-1] * (state.PATH - 1))}
+    for before, room in (([stands], True), ([stands, moves], False), ([moves], True)):
+        rows = cars(CORNER, me, *before)
+        occ = occupy(rows, nobody(), len(lanes.length), len(CORNER.walks.length))
+        met = meet(rows, lanes, 1)
+        end = junction_ends(0, 0, met, rows, lanes)
+        assert room_for_all(0, 0, end, met, rows, occ, lanes) == room
 
 
 def test_a_crash_is_put_down_to_what_the_faster_driver_brakes_for() -> None:

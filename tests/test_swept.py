@@ -11,7 +11,7 @@ from street_builders import Plan, crossroads
 
 from drivewm_sim.roads.conflicts import find_conflicts
 from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.roads.swept import LENGTH_M, REAR_AXLE, WIDE_BEND_M, lanes_for_heavy, way_along
+from drivewm_sim.roads.swept import ASTRAY_M, LENGTH_M, REAR_AXLE, WIDE_BEND_M, lanes_for_heavy, way_along
 from drivewm_sim.roads.towns import load_town
 
 
@@ -41,8 +41,8 @@ def test_in_a_steady_bend_the_corners_run_on_two_circles() -> None:
     """By hand: the rear axle runs on a circle of radius sqrt(R^2 - a^2), a metres behind the box centre."""
     radius, behind = 10.0, REAR_AXLE * LENGTH_M
     axle = math.sqrt(radius**2 - behind**2)
-    inside = radius - (axle - 1.0)
-    outside = math.hypot(axle + 1.0, behind + 0.5 * LENGTH_M) - radius
+    inside = radius - (axle - 1.0) + ASTRAY_M
+    outside = math.hypot(axle + 1.0, behind + 0.5 * LENGTH_M) - radius + ASTRAY_M
     way = way_along(graph(one_lane(arc(radius, 4.0))), 0, extended=False)
     middle = slice(30, 60)
     assert way.left[middle] == pytest.approx(inside, abs=0.08)
@@ -55,7 +55,7 @@ def test_the_nose_still_stands_out_where_the_lane_is_straight_again() -> None:
     way = way_along(graph({**one_lane(bend, [1]), "junction": 0}, one_lane(onward)), 0, extended=True)
     beyond = way.number * way.step > 8.0 * math.pi / 2
     assert way.right[beyond][0] > 1.3
-    assert way.right[beyond][-1] == pytest.approx(1.0, abs=0.15)
+    assert way.right[beyond][-1] == pytest.approx(1.0 + ASTRAY_M, abs=0.15)
 
 
 def test_buses_keep_to_lanes_from_which_they_never_meet_a_tight_bend() -> None:

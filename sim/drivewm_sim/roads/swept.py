@@ -16,8 +16,10 @@ from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
 
 HALF_BAND_M = {LaneUse.DRIVING: 1.0, LaneUse.BIKING: 0.4}
 """Half the width of what drives."""
-LENGTH_M = 5.4
-"""Of the vehicle that room is made for: a van. Longer ones keep to wide bends."""
+LENGTH_M = 6.1
+"""Of the vehicle that room is made for: the longest van. Longer ones keep to wide bends."""
+ASTRAY_M = 0.2
+"""How far drivers are from where they should be in a bend."""
 EXTENSION_M = 8.0
 """Way before and beyond a lane of a junction on which the body may still stand out of its lane."""
 WIDE_BEND_M = 35.0
@@ -122,5 +124,5 @@ def _swept(
         beside[k + round(LENGTH_M / step) + 1 :] = False
         d = (dy * np.cos(yaw[k]) - dx * np.sin(yaw[k]))[beside]
         if len(d):
-            left[k], right[k] = max(half, d.max()), max(half, -d.min())
+            left[k], right[k] = max(half, d.max() + ASTRAY_M), max(half, ASTRAY_M - d.min())
     return left, right

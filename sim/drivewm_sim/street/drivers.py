@@ -41,6 +41,7 @@ from drivewm_sim.street.junctions import (
     junction_ends,
     meet,
     room_beyond,
+    room_for_all,
     stop_line,
 )
 from drivewm_sim.street.lane_change import consider, neighbours, steer_to
@@ -89,7 +90,7 @@ def _obeys(colour: int, to_line: float, speed: float, comfort: float) -> bool:
 @inlined
 def _kept_out(
     i: int, e: int, o: int, gap: float, line: float, end: float, met: Meeting, cars: Vehicles,
-    street: Street, tick: int,
+    occ: Occupancy, street: Street, tick: int,
 ) -> bool:  # fmt: skip
     """Whether i stops before a junction for a signal, or for want of room beyond."""
     to_line, speed = line - 0.5 * cars.length[i], cars.speed[i]
@@ -100,7 +101,9 @@ def _kept_out(
             cars.waited[i] = 0.0
             return True
     clear = beyond_crossing(e, i, end, met, cars, street)
-    if room_beyond(i, line, clear, o, gap, cars) or cars.waited[i] >= FULL_ROOM_S:
+    if room_beyond(i, line, clear, o, gap, cars) and room_for_all(i, e, clear, met, cars, occ, street.lanes):
+        return False
+    if group < 0 and cars.waited[i] >= FULL_ROOM_S:
         return False
     if speed * speed >= 7.0 * max(to_line, 0.3):
         return False
@@ -111,7 +114,7 @@ def _kept_out(
 @inlined
 def _one_junction(
     i: int, e: int, o: int, gap: float, line: float, end: float, passing: int, met: Meeting, cars: Vehicles,
-    street: Street, grid: StaticGrid, held: ndarray, tick: int,
+    occ: Occupancy, street: Street, grid: StaticGrid, held: ndarray, tick: int,
 ) -> tuple[float, float, float]:  # fmt: skip
     """Where the front must stop for one junction, and gap and speed of one to fall in behind (1e6: none).
 
@@ -120,7 +123,7 @@ def _one_junction(
     j, speed, to_line = met.junction[e], cars.speed[i], line - 0.5 * cars.length[i]
     inside = to_line < -0.5
     cars.reserved[i] = -1
-    if not inside and _kept_out(i, e, o, gap, line, end, met, cars, street, tick):
+    if not inside and _kept_out(i, e, o, gap, line, end, met, cars, occ, street, tick):
         return line, 1e6, 0.0
     if not has_conflicts(e, i, met, cars, street.lanes):
         return 1e6, 1e6, 0.0
@@ -153,8 +156,8 @@ def _one_junction(
 
 @inlined
 def _junctions_ahead(
-    i: int, o: int, gap: float, reach: float, met: Meeting, cars: Vehicles, street: Street, grid: StaticGrid,
-    held: ndarray, tick: int,
+    i: int, o: int, gap: float, reach: float, met: Meeting, cars: Vehicles, occ: Occupancy, street: Street,
+    grid: StaticGrid, held: ndarray, tick: int,
 ) -> tuple[float, float, float]:  # fmt: skip
     """Where the front must stop for junctions, and gap and speed of one to fall in behind (1e6: none).
 
@@ -175,7 +178,7 @@ def _junctions_ahead(
         if line - front > reach:
             break
         where, fall_gap, fall_speed = _one_junction(
-            i, e, o, gap, line, end, passing, met, cars, street, grid, held, tick
+            i, e, o, gap, line, end, passing, met, cars, occ, street, grid, held, tick
         )
         if fall_gap < follow_gap:
             follow_gap, follow_speed = fall_gap, fall_speed
@@ -276,7 +279,7 @@ def _decide_one(
     o, gap = leader(i, cars, occ, lanes, view)
     wanted, emergency = _traffic(i, lag, reach, desired, o, gap, cars, occ, lanes, view, tick)
     consider(i, wanted, desired, cars, occ, lanes, tick)
-    hold, fall_gap, fall_speed = _junctions_ahead(i, o, gap, reach, met, cars, street, grid, held, tick)
+    hold, fall_gap, fall_speed = _junctions_ahead(i, o, gap, reach, met, cars, occ, street, grid, held, tick)
     hold = min(hold, _keep_clear(i, o, gap, cars, street, view))
     if fall_gap < 1e5:
         wanted = min(wanted, follow(i, fall_gap, fall_speed, desired, cars))

@@ -23,15 +23,18 @@ from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street.following import LEVEL_M
 from drivewm_sim.street.giving_way import eye_height
 from drivewm_sim.street.inlining import inlined
+from drivewm_sim.street.occupancy import Occupancy
 from drivewm_sim.street.seeing import note, seen_for
 from drivewm_sim.street.sight import StaticGrid, hidden_by_boxes
 from drivewm_sim.street.state import PATH, Vehicles
 
 WATCH_M = 80.0  # up the road, for those who come
 PATIENCE_S = 20.0  # of standing at the line, then one has the next turn
-STUCK_S = 8.0  # of standing inside a junction, then only bodies count
+STUCK_S = 30.0  # of standing inside a junction, then only bodies count
 AT_THE_LINE_M = 8.0  # who stands further away than this stands in a queue
 SET_OFF = 1.2  # m/s^2, with which drivers reckon
+QUEUE_M, QUEUE_MPS = 50.0, 2.5  # so far beyond a junction drivers look for a queue: what is slower than this
+STANDING_GAP_M = 2.5
 NO_ROOM = -2  # in `reserved`: does not pass, as there is no room beyond
 _GREEN = 2
 _ZEBRA, _SIGNAL = int(EdgeKind.ZEBRA), int(EdgeKind.SIGNAL)
@@ -352,6 +355,32 @@ def stop_line(i: int, ei: int, met: Meeting, cars: Vehicles, lanes: LaneGraph) -
         return -1e3
     before = _lane(i, k - 1, cars)
     return met.at[ei] - lanes.length[before] + min(lanes.stop_s[before], lanes.length[before])
+
+
+@inlined
+def room_for_all(
+    i: int, ei: int, end: float, met: Meeting, cars: Vehicles, occ: Occupancy, lanes: LaneGraph
+) -> bool:
+    """Whether i, and all who are before it on its way through a junction, find room beyond `end` (m from i).
+
+    Those who move now may have to stop behind the first one that stands: a place behind it is theirs.
+    """
+    need, k, at = cars.length[i] + STANDING_GAP_M, met.nth[ei], met.at[ei]
+    while k <= PATH and at < end + QUEUE_M:
+        lane = _lane(i, k, cars)
+        if lane < 0:
+            break
+        for m in range(occ.lane_first[lane], occ.lane_first[lane + 1]):
+            o = occ.lane_rows[m]
+            rear = at + cars.s[o] - 0.5 * cars.length[o]
+            if o == i or rear < 0.0:
+                continue
+            if rear > end and cars.speed[o] < QUEUE_MPS:
+                return rear - end > need
+            need += cars.length[o] + STANDING_GAP_M
+        at += lanes.length[lane]
+        k += 1
+    return True
 
 
 @kernel
