@@ -21,7 +21,7 @@ from drivewm_datasets.schema import tracks_table
 from drivewm_datasets.store import read_recordings, recordings_of
 from drivewm_eval.street import companions, density, gaps, interactions, smoothness, speeds, table, targets
 from drivewm_eval.street.crossings import crossings
-from drivewm_eval.street.estimate import Sample, mean, pool, quantile, share, spread, wilson
+from drivewm_eval.street.estimate import Sample, difference, mean, pool, quantile, share, spread, wilson
 from drivewm_eval.street.logit import fit_logit
 from drivewm_eval.street.motion import Motion, on_clock
 from drivewm_eval.street.two_sample import area_under_roc, tell_apart
@@ -199,8 +199,8 @@ def test_a_group_is_close_and_alike_for_three_seconds(
 
 def test_groups_are_slower_by_the_difference_of_their_mean_speeds() -> None:
     m = side_by_side(5)
-    figure = companions.group_speed_difference([m], [companions.together(m)])
-    assert figure.value == pytest.approx(1.2 - 1.5)
+    grouped, single = companions.walking_speeds([m], [companions.together(m)])
+    assert difference(mean(grouped), mean(single)).value == pytest.approx(1.2 - 1.5)
 
 
 def test_density_counts_the_others_within_five_metres() -> None:

@@ -8,7 +8,7 @@ from scenery import Scenery
 
 DRIVE, WALK, SQUARE = 3.0, 3.0, 11.0  # m, widths; the square on each side of the carriageway
 WIDEN = 18.0  # m over which a sidewalk widens into the square
-SPEED, ACCESS_SPEED = 20.0, 30.0
+SPEED = 10.0
 FURNITURE = (  # length along the carriageway, width, height
     (1.8, 0.6, 0.8),  # a bench
     (1.6, 1.6, 0.9),  # a planter
@@ -18,7 +18,7 @@ FURNITURE = (  # length along the carriageway, width, height
 
 def _access(net: Network, name: str, path: Path) -> Road:
     lanes = [lane("drive", "driving", DRIVE, "curb"), lane("walk", "sidewalk", WALK)]
-    return net.road(name, path, left=lanes, right=lanes, speed=ACCESS_SPEED)
+    return net.road(name, path, left=lanes, right=lanes, speed=SPEED)
 
 
 def _square_lanes(length: float) -> list[Lane]:

@@ -111,7 +111,7 @@ def make() -> tuple[Network, str]:
             for start, end in rows:
                 _houses(scene, road, side, start, end)
     demand = {
-        "vehicles_per_hour": 120.0,
+        "vehicles_per_hour": 180.0,
         "cyclist_share": 0.12,
         "large_share": 0.1,
         "pedestrians_per_hour": 900.0,

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from drivewm.types import Kind
-from drivewm_eval.street.estimate import Figure, Sample, difference, mean, pool
+from drivewm_eval.street.estimate import Sample, pool
 from drivewm_eval.street.motion import LEVEL_M, WALKING_MPS, Motion
 
 CLOSE_M = 1.5
@@ -52,8 +52,8 @@ def in_group(motions: Sequence[Motion], rows: Sequence[Bool[ndarray, "_"]]) -> S
     return pool(values, agents)
 
 
-def group_speed_difference(motions: Sequence[Motion], rows: Sequence[Bool[ndarray, "_"]]) -> Figure:
-    """Mean walking speed (m/s) in groups less that of people never in one; negative: groups are slower."""
+def walking_speeds(motions: Sequence[Motion], rows: Sequence[Bool[ndarray, "_"]]) -> tuple[Sample, Sample]:
+    """Walking speeds (m/s) in groups (`rows`: `together`), and of people never in one."""
     grouped, single = [], []
     for m, mine in zip(motions, rows, strict=True):
         walks = m.follows & m.is_kind(Kind.PEDESTRIAN) & (m.speed >= WALKING_MPS)
@@ -62,15 +62,13 @@ def group_speed_difference(motions: Sequence[Motion], rows: Sequence[Bool[ndarra
         grouped.append(np.flatnonzero(walks & mine))
         single.append(np.flatnonzero(walks & ~ever[m.agent]))
 
-    def speed(chosen: list[Int[ndarray, "_"]]) -> Figure:
-        return mean(
-            pool(
-                [m.speed[r] for m, r in zip(motions, chosen, strict=True)],
-                [m.agent[r] for m, r in zip(motions, chosen, strict=True)],
-            )
+    def speed(chosen: list[Int[ndarray, "_"]]) -> Sample:
+        return pool(
+            [m.speed[r] for m, r in zip(motions, chosen, strict=True)],
+            [m.agent[r] for m, r in zip(motions, chosen, strict=True)],
         )
 
-    return difference(speed(grouped), speed(single))
+    return speed(grouped), speed(single)
 
 
 def _close_rows(motion: Motion) -> tuple[Int[ndarray, "n"], Int[ndarray, "n"]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from drivewm.types import Kind
@@ -74,9 +74,26 @@ def _segments(motion: Motion, agent: int) -> tuple[Int[ndarray, "n"], Float[ndar
     return rows[moved], step[moved]
 
 
+def _near(motion: Motion, rows: Int[ndarray, "n"], others: Int[ndarray, "m"]) -> Bool[ndarray, "n"]:
+    """The moves that may meet one of the others' moves, by the bounds of all of these in space and time."""
+    if not len(others):
+        return np.zeros(len(rows), bool)
+    low, high = (
+        np.minimum(motion.xy[rows - 1], motion.xy[rows]),
+        np.maximum(motion.xy[rows - 1], motion.xy[rows]),
+    )
+    ends = np.concatenate([motion.xy[others - 1], motion.xy[others]])
+    near = (low <= ends.max(axis=0)).all(axis=1) & (high >= ends.min(axis=0)).all(axis=1)
+    slack = LONGEST_LAG_S / motion.step + 1
+    tick = motion.tick[rows]
+    return near & (tick <= motion.tick[others[-1]] + slack) & (tick >= motion.tick[others[0]] - slack)
+
+
 def _crossing(motion: Motion, person: int, vehicle: int) -> Crossing | None:
     rows_p, step_p = _segments(motion, person)
     rows_v, step_v = _segments(motion, vehicle)
+    near_p, near_v = _near(motion, rows_p, rows_v), _near(motion, rows_v, rows_p)
+    rows_p, step_p, rows_v, step_v = rows_p[near_p], step_p[near_p], rows_v[near_v], step_v[near_v]
     if not len(rows_p) or not len(rows_v):
         return None
     from_p, from_v = motion.xy[rows_p - 1], motion.xy[rows_v - 1]

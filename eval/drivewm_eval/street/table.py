@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ from drivewm.types import Kind
 from drivewm_datasets.recording import Recording
 from drivewm_eval.street import companions, density, gaps, interactions, smoothness, speeds
 from drivewm_eval.street.crossings import crossings
-from drivewm_eval.street.estimate import Figure, Sample, mean, quantile, share, spread
+from drivewm_eval.street.estimate import Figure, Sample, difference, mean, pool, quantile, share, spread
 from drivewm_eval.street.labels import label_column, label_of_agent
 from drivewm_eval.street.motion import Motion, on_clock
 from drivewm_eval.street.targets import Range
@@ -22,6 +22,19 @@ FINE_PERIOD_S = 0.105
 """Recordings at least this fine have a jerk at 0.1 s."""
 NEAR_M = ((0.0, 2.0), (2.0, 5.0), (5.0, 10.0))
 
+WALKING_AGED = "walking, "
+EXTREMES = (
+    ("vehicle acceleration", "m/s^2"),
+    ("vehicle jerk", "m/s^3"),
+    ("vehicle jerk at 0.1 s", "m/s^3"),
+    ("vehicle curvature", "1/m"),
+    ("pedestrian acceleration", "m/s^2"),
+    ("pedestrian yaw rate", "rad/s"),
+)
+"""Samples of which the highest hundredth counts."""
+
+Samples = dict[str, Sample]
+"""What is seen of each kind in one recording."""
 Statistics = dict[str, Figure]
 """By the name of the quantity, in the order of the table."""
 Verdict = Literal["in", "out", "few", ""]
@@ -37,64 +50,112 @@ class Row:
     verdict: Verdict  # few: too little was observed to judge; empty: no target
 
 
-def statistics(recordings: Sequence[Recording], progress: Callable[[], None] = lambda: None) -> Statistics:
-    """Every quantity, pooled over the recordings; `progress` is called after each of `STAGES` stages."""
-    coarse = [on_clock(r, speeds.SPEED_STEP_S) for r in recordings]
-    progress()
-    motions = [on_clock(r) for r in recordings]
-    progress()
-    out = _people(coarse, recordings)
-    progress()
-    out |= _meetings(motions)
-    progress()
-    out |= _bodies(motions, recordings)
-    progress()
-    return out
+def statistics(recordings: Iterable[Recording], progress: Callable[[], None] = lambda: None) -> Statistics:
+    """Every quantity, pooled over the recordings; `progress` is called after each of them."""
+    observed = []
+    for recording in recordings:
+        observed.append(observe(recording))
+        progress()
+    return figures(observed)
 
 
-STAGES = 5
+def observe(recording: Recording, ages: Mapping[str, str] | None = None) -> Samples:
+    """What one recording has to say of each quantity: all that is kept of it.
+
+    `ages` are by agent id (default: as its file has them, if it has).
+    """
+    ages = label_of_agent(label_column(recording, "age")) if ages is None else ages
+    motion = on_clock(recording)
+    return (
+        _people(on_clock(recording, speeds.SPEED_STEP_S), ages)
+        | _meetings(motion)
+        | _bodies(motion, recording)
+    )
 
 
-def _people(motions: Sequence[Motion], recordings: Sequence[Recording]) -> Statistics:
-    walking = speeds.walking_speed(motions)
-    grouped = [companions.together(m) for m in motions]
-    labels = [label_of_agent(label_column(r, "age")) for r in recordings]
-    ages = speeds.walking_speed_by_label(motions, labels)
+def _people(motion: Motion, ages: Mapping[str, str]) -> Samples:
+    motions, grouped = [motion], [companions.together(motion)]
+    in_groups, alone = companions.walking_speeds(motions, grouped)
+    return {
+        "walking": speeds.walking_speed(motions),
+        **{WALKING_AGED + age: one for age, one in speeds.walking_speed_by_label(motions, [ages]).items()},
+        "standing": speeds.standing(motions),
+        "in a group": companions.in_group(motions, grouped),
+        "walking in groups": in_groups,
+        "walking alone": alone,
+        "people": density.people_present(motions),
+        "vehicles": density.vehicles_present(motions),
+        "neighbours": density.people_nearby(motions),
+    }
+
+
+def _meetings(motion: Motion) -> Samples:
+    motions, found = [motion], [crossings(motion)]
+    offered = [gaps.offers(motion, found[0])]
+    return {
+        "accepted": gaps.accepted_gaps(motions, offered),
+        "rejected": gaps.rejected_gaps(motions, offered),
+        "post-encroachment": interactions.post_encroachment(found),
+        "collision": interactions.least_time_to_collision(motions),
+        **{_near(bounds): interactions.speed_near_people(motions, bounds) for bounds in NEAR_M},
+        **{_yields(bounds): yielding(motions, offered, bounds) for bounds in SPEED_BINS},
+    }
+
+
+def _bodies(motion: Motion, recording: Recording) -> Samples:
+    motions = [motion]
+    fine = [on_clock(recording, smoothness.FINE_STEP_S)] if motion.period_s <= FINE_PERIOD_S else []
+    return {
+        "driving": speeds.driving_speed(motions),
+        "stopped": speeds.stopped(motions),
+        "stops": speeds.stops_per_minute(motions),
+        "vehicle acceleration": smoothness.acceleration(motions, Kind.VEHICLE),
+        "vehicle jerk": smoothness.jerk(motions, Kind.VEHICLE),
+        "vehicle jerk at 0.1 s": smoothness.jerk(fine, Kind.VEHICLE),
+        "vehicle curvature": smoothness.curvature(motions, Kind.VEHICLE),
+        "pedestrian acceleration": smoothness.acceleration(motions, Kind.PEDESTRIAN),
+        "pedestrian yaw rate": smoothness.yaw_rate(motions, Kind.PEDESTRIAN),
+        "pedestrian jumps": smoothness.jumps([recording], Kind.PEDESTRIAN),
+        "vehicle jumps": smoothness.jumps([recording], Kind.VEHICLE),
+    }
+
+
+def _near(bounds: tuple[float, float]) -> str:
+    return f"vehicle speed, person at {bounds[0]:.0f}-{bounds[1]:.0f} m"
+
+
+def _yields(bounds: tuple[float, float]) -> str:
+    return f"drivers yielding, coming at {bounds[0]:.0f}-{bounds[1]:.0f} m/s"
+
+
+def figures(observed: Sequence[Samples]) -> Statistics:
+    """The table's quantities from what each recording had to say."""
+
+    def every(name: str) -> Sample:
+        parts = [one[name] for one in observed if name in one]
+        return pool([part.value for part in parts], [part.block for part in parts])
+
+    walking, accepted, rejected = every("walking"), every("accepted"), every("rejected")
+    pet, collision, driving = every("post-encroachment"), every("collision"), every("driving")
+    aged = sorted({name for one in observed for name in one if name.startswith(WALKING_AGED)})
+    half, slope = gaps.gap_choice(accepted, rejected)
     return {
         "walking speed, mean (m/s)": mean(walking),
         "walking speed, sd (m/s)": spread(walking),
         "walking speed, p5 (m/s)": quantile(walking, 0.05),
         "walking speed, p95 (m/s)": quantile(walking, 0.95),
-        **{f"walking speed, median, {age} (m/s)": quantile(sample, 0.5) for age, sample in ages.items()},
-        "time standing": share(speeds.standing(motions)),
-        "people in groups": share(companions.in_group(motions, grouped)),
-        "groups less singles (m/s)": companions.group_speed_difference(motions, grouped),
-        "people at once": mean(density.people_present(motions)),
-        "vehicles driving or waiting at once": mean(density.vehicles_present(motions)),
-        "others within 5 m of a person": mean(density.people_nearby(motions)),
-    }
-
-
-def _meetings(motions: Sequence[Motion]) -> Statistics:
-    found = [crossings(m) for m in motions]
-    offered = [gaps.offers(m, each) for m, each in zip(motions, found, strict=True)]
-    accepted, rejected = gaps.accepted_gaps(motions, offered), gaps.rejected_gaps(motions, offered)
-    half, slope = gaps.gap_choice(accepted, rejected)
-    pet = interactions.post_encroachment(found)
-    collision = interactions.least_time_to_collision(motions)
-    near = {
-        f"vehicle speed, person at {low:.0f}-{high:.0f} m, median (m/s)": quantile(
-            interactions.speed_near_people(motions, (low, high)), 0.5
-        )
-        for low, high in NEAR_M
-    }
-    yields = {
-        f"drivers yielding, coming at {low:.0f}-{high:.0f} m/s": share(
-            yielding(motions, offered, (low, high))
-        )
-        for low, high in SPEED_BINS
-    }
-    return {
+        **{
+            f"walking speed, median, {name.removeprefix(WALKING_AGED)} (m/s)": quantile(every(name), 0.5)
+            for name in aged
+        },
+        "time standing": share(every("standing")),
+        "people in groups": share(every("in a group")),
+        "groups less singles (m/s)": difference(
+            mean(every("walking in groups")), mean(every("walking alone"))
+        ),
+        "people at once": mean(every("people")),
+        "vehicles driving or waiting at once": mean(every("vehicles")),
+        "others within 5 m of a person": mean(every("neighbours")),
         "accepted gap, p15 (s)": quantile(accepted, 0.15),
         "accepted gap, p50 (s)": quantile(accepted, 0.5),
         "rejected gap, p50 (s)": quantile(rejected, 0.5),
@@ -105,34 +166,15 @@ def _meetings(motions: Sequence[Motion]) -> Statistics:
         "post-encroachment time < 1.5 s": share(_below(pet, 1.5)),
         "least time to collision < 1.5 s": share(_below(collision, 1.5)),
         "least time to collision < 3 s": share(_below(collision, 3.0)),
-        **near,
-        **yields,
-    }
-
-
-def _bodies(motions: Sequence[Motion], recordings: Sequence[Recording]) -> Statistics:
-    fine = [
-        on_clock(r, smoothness.FINE_STEP_S)
-        for r, m in zip(recordings, motions, strict=True)
-        if m.period_s <= FINE_PERIOD_S
-    ]
-    driving = speeds.driving_speed(motions)
-    p99 = {
-        "vehicle acceleration, p99 (m/s^2)": smoothness.acceleration(motions, Kind.VEHICLE),
-        "vehicle jerk, p99 (m/s^3)": smoothness.jerk(motions, Kind.VEHICLE),
-        "vehicle jerk at 0.1 s, p99 (m/s^3)": smoothness.jerk(fine, Kind.VEHICLE),
-        "vehicle curvature, p99 (1/m)": smoothness.curvature(motions, Kind.VEHICLE),
-        "pedestrian acceleration, p99 (m/s^2)": smoothness.acceleration(motions, Kind.PEDESTRIAN),
-        "pedestrian yaw rate, p99 (rad/s)": smoothness.yaw_rate(motions, Kind.PEDESTRIAN),
-    }
-    return {
+        **{f"{_near(bounds)}, median (m/s)": quantile(every(_near(bounds)), 0.5) for bounds in NEAR_M},
+        **{_yields(bounds): share(every(_yields(bounds))) for bounds in SPEED_BINS},
         "driving speed, median (m/s)": quantile(driving, 0.5),
         "driving speed, p95 (m/s)": quantile(driving, 0.95),
-        "vehicles' time stopped": share(speeds.stopped(motions)),
-        "stops a minute and vehicle": mean(speeds.stops_per_minute(motions)),
-        **{name: quantile(sample, 0.99) for name, sample in p99.items()},
-        "pedestrian position jumps": share(smoothness.jumps(recordings, Kind.PEDESTRIAN)),
-        "vehicle position jumps": share(smoothness.jumps(recordings, Kind.VEHICLE)),
+        "vehicles' time stopped": share(every("stopped")),
+        "stops a minute and vehicle": mean(every("stops")),
+        **{f"{name}, p99 ({unit})": quantile(every(name), 0.99) for name, unit in EXTREMES},
+        "pedestrian position jumps": share(every("pedestrian jumps")),
+        "vehicle position jumps": share(every("vehicle jumps")),
     }
 
 
@@ -140,11 +182,11 @@ def _below(sample: Sample, limit: float) -> Sample:
     return Sample(value=(sample.value < limit).astype(float), block=sample.block)
 
 
-def rows(figures: Statistics, targets: Mapping[str, Range]) -> list[Row]:
+def rows(statistics: Statistics, targets: Mapping[str, Range]) -> list[Row]:
     """The table's lines, in the order of the figures."""
     return [
         Row(name=name, target=targets.get(name), figure=figure, verdict=_verdict(figure, targets.get(name)))
-        for name, figure in figures.items()
+        for name, figure in statistics.items()
     ]
 
 

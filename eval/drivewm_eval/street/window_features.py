@@ -78,6 +78,15 @@ def windows_of(recordings: Sequence[Recording], *, noise_m: float = 0.0, seed: i
     return Windows(feature=np.concatenate(features), scene=tuple(scenes), agent=tuple(agents))
 
 
+def joined(windows: Sequence[Windows]) -> Windows:
+    """All of them, in this order."""
+    return Windows(
+        feature=np.concatenate([np.zeros((0, len(NAMES))), *(part.feature for part in windows)]),
+        scene=tuple(name for part in windows for name in part.scene),
+        agent=tuple(name for part in windows for name in part.agent),
+    )
+
+
 def _window_rows(motion: Motion) -> Int[ndarray, "W _"]:
     """Rows of 13 ticks in a row of one agent on foot, none used twice, that lead at least 0.3 m/s * 4.8 s."""
     walks = motion.is_kind(Kind.PEDESTRIAN)

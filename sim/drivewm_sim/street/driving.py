@@ -52,9 +52,11 @@ def steer(i: int, cars: Vehicles, view: Ahead) -> float:
     bend = (direction(u + 1.25, view) - direction(u - 1.25, view)) / (2.5 if u > 1.25 else u + 1.25)
     reach = max(2.5 + 0.15 * cars.length[i], 0.8 * speed)
     # The way begins at the body, so what is off it is only the direction ...
-    turn = wrapped(cars.yaw[i] + slip(i, cars) - direction(0.0, view))
+    turn = wrapped(cars.yaw[i] - direction(0.0, view))
     off = min(max(cars.offset[i] - cars.aim[i], -1.5), 1.5)  # ... and where in the lane that is
-    return bend - 2.0 * turn / reach - off / (reach * reach)
+    # The slip follows the wheels at once: the curvature sought already has it.
+    slips = 2.0 * REAR_AXLE * cars.length[i] / reach
+    return (bend - 2.0 * turn / reach - off / (reach * reach)) / (1.0 + slips)
 
 
 @kernel

@@ -32,6 +32,9 @@ FRONT = 0.4  # ... and the share of its length before its middle
 CLEARANCE_M = 0.4  # between the line somebody walks on and a bumper
 STANDING_MPS, STARTING_MPS2 = 0.3, 0.3
 YIELDING_MPS2 = 0.4  # slowing down that people notice
+TRUST_S = 3.6  # who slows down is trusted from the kerb this far away at its present speed, or ...
+CREEPING_MPS = 0.4  # ... when hardly moving any more
+PASSED = 0.35  # share of its length that a vehicle is past the line when people set out behind it
 MISJUDGED = 0.10  # spread of the perceived time of arrival, as a share: adults ...
 MISJUDGED_OLD, MISJUDGED_CHILD = 0.14, 0.25  # ... elderly people and children
 _CHILD, _ELDERLY = int(Age.CHILD), int(Age.ELDERLY)
@@ -71,6 +74,20 @@ def expected(gap: float, length: float, speed: float, acceleration: float) -> fl
     if acceleration > STARTING_MPS2:
         return (math.sqrt(speed * speed + 2.0 * acceleration * gap) - speed) / acceleration
     return gap / speed
+
+
+@inlined
+def _from_the_kerb(time: float, gap: float, length: float, speed: float) -> float:
+    """What somebody at the kerb, still free to wait, makes of an arrival expected in `time` s.
+
+    Slowing down is trusted once it leaves time enough, or is nearly done; one sets out behind a vehicle whose
+    front has passed.
+    """
+    if time == math.inf and gap > CLEARANCE_M and speed > CREEPING_MPS and gap < TRUST_S * speed:
+        return gap / speed
+    if gap < -PASSED * length and speed > CREEPING_MPS:
+        return math.inf
+    return time
 
 
 @inlined
@@ -152,6 +169,7 @@ def _soonest(
         spread = MISJUDGED_CHILD
     elif people.age[p] == _ELDERLY:
         spread = MISJUDGED_OLD
+    at_the_kerb = people.kerb[p] > 0.0
     soonest, hidden = math.inf, math.inf
     for k in range(count):
         lane = found[k, 0]
@@ -161,6 +179,8 @@ def _soonest(
             if gap > SIGHT_M or (not looks and gap > NOTICED_M):
                 continue
             time = expected(gap, cars.length[i], cars.speed[i], cars.acceleration[i])
+            if at_the_kerb:
+                time = _from_the_kerb(time, gap, cars.length[i], cars.speed[i])
             if time > 1.5 * horizon or (time >= soonest and time >= hidden):
                 continue
             if not _comes_here(cars, i, found, k):

@@ -20,21 +20,29 @@ from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.seeing import clear, note, seen_for
 from drivewm_sim.street.sight import StaticGrid
-from drivewm_sim.street.state import Controller, Model, Pedestrians, Vehicles
+from drivewm_sim.street.state import Age, Controller, Model, Pedestrians, Vehicles
 
 LOOK_M = 60.0  # to whom drivers pay attention, from the bumper to the crossing
 NEAR_M = 8.0  # what comes this near is seen even by those who look elsewhere
 BESIDE_PERSON_M = 0.7  # room left beside the body
-STOP_BEFORE_M = 0.8  # a driver stops about this, and another half metre, before a crossing
+STOP_BEFORE_M = 1.5  # a driver stops about this, and another half metre, before a crossing
 PATIENCE_S = 8.0  # of standing for people who only wait
-COURTESY = 0.15  # of those who give way at a zebra, the share who do where nothing is marked
+COURTESY = 0.5  # of those who give way at a zebra, the share who do where nothing is marked
 AT_KERB_M = 1.5  # those who approach count as waiting from here on
+EASES_OFF = 1.0  # m/s^2 of slowing down as soon as a driver means to stop, before braking has to begin ...
+EASES_MORE = 1.5  # ... for people on the road already ...
+EASED_MPS = 2.5  # ... while faster than this
+WALKING_PACE, WALKING_M = 2.0, 6.0  # m/s at which drivers come to people on open ground, from so far
+CHILDREN = 1.5  # times as likely as others to be given way
+WARY, WARY_M = 0.55, 35.0  # share of the usual speed at which drivers come to people at a kerb
+UNMARKED = 0.3  # of those who give way at a zebra, the share who do in shared space, where nobody has to
 NOTICE_M = 5.0  # before the kerb, from where on they are watched
 _ZEBRA, _SIGNAL, _MIDBLOCK = int(EdgeKind.ZEBRA), int(EdgeKind.SIGNAL), int(EdgeKind.MIDBLOCK)
+_SHARED, _PLAZA = int(EdgeKind.SHARED), int(EdgeKind.PLAZA)
 _WAITING, _CROSSING, _RUNNING = int(Intent.WAITING), int(Intent.CROSSING), int(Intent.RUNNING)
 _PAUSING, _HESITATING = int(Intent.PAUSING), int(Intent.HESITATING)
 _TURNING, _APPROACHING = int(Intent.TURNING_BACK), int(Intent.APPROACHING)
-_SCRIPTED = int(Controller.SCRIPTED)
+_SCRIPTED, _CHILD = int(Controller.SCRIPTED), int(Age.CHILD)
 _CAR, _BICYCLE = int(Model.CAR), int(Model.BICYCLE)
 
 
@@ -95,7 +103,7 @@ def _expected_across(p: int, e: int, yaw: float, people: Pedestrians, street: St
     way = 1.0 if math.sin(walk - yaw) > 0.0 else -1.0
     if not people.crossing_forward[p]:
         way = -way
-    return way * max(way * speed, 0.9)  # one who has just set off will soon walk
+    return way * max(way * speed, 1.0)  # one who has just set off will soon walk
 
 
 @inlined
@@ -123,8 +131,11 @@ def _conflicts(
     marked = street.walks.kind[e] == _ZEBRA or street.walks.kind[e] == _SIGNAL
     patient = cars.waited[i] < 15.0
     pace = max(cars.speed[i], 2.0 if patient else 4.0)
-    after = (2.0 if patient else 0.8) if marked else 0.8
-    enter, leave = time_inside(d, across, 0.5 * cars.width[i] + BESIDE_PERSON_M)
+    after = (1.5 if patient else 0.8) if marked else 0.8
+    beside = BESIDE_PERSON_M
+    if street.walks.kind[e] == _SHARED:
+        after, beside = 0.3, 0.6 * BESIDE_PERSON_M  # nobody has to give way, and they pass closely
+    enter, leave = time_inside(d, across, 0.5 * cars.width[i] + beside)
     half = 0.5 * cars.length[i] + 0.5
     return enter < max(u + half, 0.0) / pace + after and leave > max(u - half, 0.0) / pace - 0.3
 
@@ -140,16 +151,20 @@ def _gives_way(i: int, p: int, e: int, line: float, cars: Vehicles, people: Pede
     share = 1.0
     if kind == _MIDBLOCK:
         share = COURTESY
+    elif kind == _SHARED:
+        share = UNMARKED
     elif kind == _SIGNAL:
         group = street.walks.signal[e]
         if group >= 0 and aspect(street.signals, group, 0.1 * tick)[0] != 2:
             return False
-    limit = HARD if cars.yields_to[i] == people.uid[p] else 1.25 * cars.comfort[i]
+    limit = HARD if cars.yields_to[i] == people.uid[p] else 1.6 * cars.comfort[i]
     if line < 0.3 or cars.waited[i] > PATIENCE_S or speed * speed > 2.0 * limit * line:
         return False
     if line > max(4.0 * speed, 12.0):
         return False  # too early to decide
-    willing = yield_probability(cars.yields[i], speed) * share
+    if people.age[p] == _CHILD:
+        share *= CHILDREN
+    willing = yield_probability(cars.yields[i], speed) * min(share, 1.0)
     return uniform(seed, cars.uid[i], YIELD, people.uid[p], 0) < willing
 
 
@@ -197,7 +212,13 @@ def at_crossings(
                 ):  # fmt: skip
                     give = stop_at(i, begins - STOP_BEFORE_M, desired, cars)
                 else:
+                    comes = people.intent[p] == _WAITING or people.intent[p] == _APPROACHING
+                    unlit = street.walks.signal[e] < 0
+                    if comes and unlit and 0.0 < line < WARY_M and cars.speed[i] > WARY * desired:
+                        wanted = min(wanted, -EASES_OFF)
                     continue
+                if line > 0.0 and cars.speed[i] > EASED_MPS:
+                    give = min(give, -EASES_MORE if on_road else -EASES_OFF)
                 if give < wanted:
                     wanted, edge, who = give, e, people.uid[p]
     return wanted, edge, who
@@ -246,6 +267,9 @@ def in_the_way(
                 u, d, yaw = place(x, y, view)
                 if u < 0.0 or u > reach or abs(d) > half + pad or abs(people.z[p] - cars.z[i]) > LEVEL_M:
                     continue
+                open_ground = walks.kind[e] == _PLAZA or walks.kind[e] == _SHARED
+                if open_ground and u < front + WALKING_M and cars.speed[i] > WALKING_PACE:
+                    wanted = min(wanted, -EASES_OFF)
                 if abs(d) > half and not scripted and not strays:
                     continue
                 across = people.vy[p] * math.cos(yaw) - people.vx[p] * math.sin(yaw)

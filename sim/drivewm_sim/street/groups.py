@@ -74,10 +74,10 @@ def keeping_together(p: int, people: Pedestrians) -> float:
     """What row p adds to its pace, as a share of its free speed, to stay with its group."""
     lag = people.lag[p]
     if people.leader[p] == people.uid[p]:
-        return -min(max(0.2 * (lag - 2.5), 0.0), 0.8)
+        return -min(max(0.2 * (lag - 2.5), 0.0), 0.5)
     if abs(lag) > LOST_M:
         return 0.0
-    return min(max(0.25 * (lag - SLACK_M), -0.6), 0.25)
+    return min(max(0.25 * (lag - SLACK_M), -0.35), 0.25)
 
 
 @inlined

@@ -188,9 +188,9 @@ def vehicle(street: Street, lane: int, s: float, model: Model, seed: int, uid: i
     return {
         "uid": uid, "controller": int(Controller.REACTIVE), "model": int(model), "lane": lane, "s": s,
         "length": length, "width": width, "height": height, "desired": desired,
-        "headway": clipped(3, 1.3, 0.25, 0.8, 2.2), "comfort": clipped(4, 2.0, 0.35, 1.3, 3.0),
+        "headway": clipped(3, 1.3, 0.25, 0.8, 2.2), "comfort": clipped(4, 1.65, 0.3, 1.1, 2.5),
         "reaction": min(max(0.65 * math.exp(0.3 * normal(seed, uid, TRAITS, 0, 5)), 0.4), 1.2),
-        "yields": clipped(6, 0.75, 0.22, 0.05, 1.2),
+        "yields": clipped(6, 0.83, 0.22, 0.05, 1.2),
         "distracted": 0.08 + 0.2 * uniform(seed, uid, TRAITS, 2, 1) if inattentive else 0.02,
         "free": 5.0 * desired if rides else desired * street.lanes.limit[lane],
     }  # fmt: skip

@@ -61,8 +61,9 @@ STEPS_BACK_M = -0.7  # no deeper into a lane than this one steps back out of it,
 GIVE_UP_S = 4.0  # at the edge of the first lane; then back to the kerb
 HURRY = 0.5  # how much faster than usual the most hurried walk
 HALTS_PER_S, HALT_TICKS = 0.005, 10  # stops on the sidewalk: a window, a telephone
-GAIT_KEPT, GAIT_MPS2 = 0.8, 0.29  # first-order correlated noise, standard deviation 0.2 m/s^2
-BURST_TICKS, BURSTS, BURST = 25, 0.2, 1.6  # children run a little, now and then
+GAIT_KEPT, GAIT_MPS2 = 0.6, 0.6  # first-order correlated noise, standard deviation 0.31 m/s^2
+DRIFT_TICKS, DRIFT_M = 30, 0.3  # nobody keeps a straight line: where they walk wanders by this at most
+BURST_TICKS, BURSTS, BURST = 25, 0.15, 1.5  # children run a little, now and then
 
 _WALKING, _APPROACHING, _WAITING = int(Intent.WALKING), int(Intent.APPROACHING), int(Intent.WAITING)
 _CROSSING, _PAUSING, _TURNING = int(Intent.CROSSING), int(Intent.PAUSING), int(Intent.TURNING_BACK)
@@ -152,7 +153,8 @@ def _watch(
         begin, end = span(p, over, people, walks)
         if end < -0.1 or begin > BRINK_M:
             continue
-        leave = (end + 0.3) / speed
+        # Where there are no lanes, it is only the body of a vehicle that one has to be past.
+        leave = (end + (0.3 if walks.kind[c] != _SHARED else -0.3)) / speed
         seen, _ = arrival(p, over, looks, leave + 2.0, people, cars, occ, outlook, seed, tick)
         if begin > 0.15:
             # Who has stood there for long counts on drivers.
@@ -279,11 +281,21 @@ def _gait(p: int, people: Pedestrians, seed: int, tick: int) -> None:
 
 
 @inlined
+def _drift(p: int, people: Pedestrians, seed: int, tick: int) -> float:
+    """Metres by which row p is off the side it prefers: smooth, with a new draw every 3 s."""
+    knot, part = tick // DRIFT_TICKS, (tick % DRIFT_TICKS) / DRIFT_TICKS
+    now = uniform(seed, people.uid[p], GAIT, knot, 2)
+    then = uniform(seed, people.uid[p], GAIT, knot + 1, 2)
+    return DRIFT_M * (2.0 * (now + (then - now) * part * part * (3.0 - 2.0 * part)) - 1.0)
+
+
+@inlined
 def _side(
-    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes, width: float, yaw: float
-) -> float:
+    p: int, drift: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes, width: float,
+    yaw: float,
+) -> float:  # fmt: skip
     """Where on its strip row p walks now, past whatever stands in the way."""
-    aside = preferred(people.side[p], width, people.forward[p])
+    aside = preferred(people.side[p] + drift, width, people.forward[p])
     most = max(0.5 * width - EDGE_M, 0.1)
     if people.obstacle[p, 0] >= 0:
         aside = round_boxes(p, aside, most, yaw, people, boxes)
@@ -347,5 +359,6 @@ def decide(
             people.stalled[p] = 0.0
         yaw = strip_yaw(lines, people.edge[p], people.s[p])
         people.ahead_x[p], people.ahead_y[p] = math.cos(yaw), math.sin(yaw)
-        people.aside[p] = _side(p, people, cars, occ, boxes, width[people.edge[p]], yaw)
+        drift = _drift(p, people, seed, tick)
+        people.aside[p] = _side(p, drift, people, cars, occ, boxes, width[people.edge[p]], yaw)
         aim(p, people, lines, length, width, walks.tail, walks.head)

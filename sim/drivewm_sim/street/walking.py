@@ -18,7 +18,7 @@ from drivewm_sim.lines import Lines, line_height
 from drivewm_sim.roads.boxes import Boxes
 from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import WalkGraph
-from drivewm_sim.simulator import Intent
+from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.passing import CAR_REACH_M, LEVEL_M, from_box, preferred, room
@@ -28,6 +28,7 @@ from drivewm_sim.street.vectors import NEARLY, beyond, longer, shortened, wrappe
 MAX_SPEED = 3.4  # m/s
 MAX_ACCELERATION = 3.9  # m/s^2; what walkers like is less:
 EASY_ACCELERATION, QUICK_ACCELERATION = 1.3, 3.0
+STEPS_OFF, STEPS_OFF_S = 2.0, 0.45  # of who leaves a kerb, m/s^2 and relaxation
 MAX_TURN = 3.5  # rad/s, of the direction walked and of the body
 TURNS_FREELY_MPS = 0.4  # slower than this one may step to any side
 RELAX_S, STOP_RELAX_S = 0.6, 0.3
@@ -46,7 +47,10 @@ ENDS_M = 8.0  # from the end of a strip the next one may begin
 BOX_M, CAR_M = 0.27, 0.4  # between a middle and a wall, a vehicle
 BOX_NEAR_M, CAR_NEAR_M = 1.5, 1.6  # further away they do not matter
 LIMITS = 16  # of one velocity at a time
+SWAY_M, STEP_MPS = 0.015, 0.08  # a body swings to the side with every stride, forward with every step
+STRIDES_HZ, STRIDES_PER_M = 0.5, 0.32  # strides a second: 0.92 at 1.3 m/s
 _WAITING, _TURNING, _RUNNING = int(Intent.WAITING), int(Intent.TURNING_BACK), int(Intent.RUNNING)
+_CROSSING = int(Intent.CROSSING)
 _SCRIPTED = int(Controller.SCRIPTED)
 
 
@@ -295,18 +299,28 @@ def _face(p: int, people: Pedestrians, dt: float) -> None:
 
 
 @inlined
+def _stride(p: int, people: Pedestrians, tick: int) -> tuple[float, float]:
+    """Acceleration forward and to the left by which a walking body swings; everybody in their own way."""
+    uid = people.uid[p]
+    often = 2.0 * math.pi * (STRIDES_HZ + STRIDES_PER_M * people.free_speed[p])
+    phase = often * DECISION_S * tick + 2.0 * math.pi * ((uid * 0.6180339887) % 1.0)
+    widely = SWAY_M * (0.5 + (uid * 0.7548776662) % 1.0)
+    return 2.0 * often * STEP_MPS * math.sin(2.0 * phase), often * often * widely * math.sin(phase)
+
+
+@inlined
 def _next_velocity(
     p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes,
-    limits: Float[ndarray, "L 3"], dt: float,
+    limits: Float[ndarray, "L 3"], tick: int, dt: float,
 ) -> tuple[float, float]:  # fmt: skip
     """The velocity of row p after dt seconds."""
     wx, wy, vx, vy = people.want_x[p], people.want_y[p], people.vx[p], people.vy[p]
     wanted = math.hypot(wx, wy)
     quick = people.intent[p] == _RUNNING or wanted == 0.0
-    relax = STOP_RELAX_S if quick else RELAX_S
-    ax, ay = shortened(
-        (wx - vx) / relax, (wy - vy) / relax, QUICK_ACCELERATION if quick else EASY_ACCELERATION
-    )
+    relax, most = (STOP_RELAX_S, QUICK_ACCELERATION) if quick else (RELAX_S, EASY_ACCELERATION)
+    if people.intent[p] == _CROSSING and vx * vx + vy * vy < 1.0:
+        relax, most = STEPS_OFF_S, STEPS_OFF
+    ax, ay = shortened((wx - vx) / relax, (wy - vy) / relax, most)
     ux, uy = (wx / wanted, wy / wanted) if wanted > 0.05 else (0.0, 0.0)
     fx, fy, count = _others(p, ux, uy, people, occ, limits)
     # Those who stand give way a little.
@@ -316,7 +330,8 @@ def _next_velocity(
         fx, fy, count = _vehicles(p, count, people, cars, occ, limits)
         ax, ay = ax + fx, ay + fy
     if wanted > 0.2:
-        ax, ay = ax + people.gait_x[p], ay + people.gait_y[p]
+        on, left = _stride(p, people, tick)
+        ax, ay = ax + people.gait_x[p] + on * ux - left * uy, ay + people.gait_y[p] + on * uy + left * ux
     if people.obstacle[p, 0] >= 0:
         count = _boxes(p, count, people, boxes, limits)
     count = _edges(p, count, people, limits)
@@ -330,7 +345,7 @@ def integrate(
 ) -> None:
     """Moves every pedestrian but scripted ones by dt seconds; all forces are taken from the same instant.
 
-    The noise of the gait is drawn once a decision, so `seed` and `tick` change nothing here.
+    The noise of the gait is drawn once a decision, so `seed` changes nothing here.
     """
     people, cars, occ = borrowed(people), borrowed(cars), borrowed(occ)
     walks, boxes = borrowed(street.walks), borrowed(street.boxes)
@@ -338,7 +353,7 @@ def integrate(
     lines, length = walks.lines, walks.length
     for p in range(len(people.uid)):
         if people.controller[p] != _SCRIPTED:
-            velocity[p, 0], velocity[p, 1] = _next_velocity(p, people, cars, occ, boxes, limits, dt)
+            velocity[p, 0], velocity[p, 1] = _next_velocity(p, people, cars, occ, boxes, limits, tick, dt)
     for p in range(len(people.uid)):
         if people.controller[p] == _SCRIPTED:
             continue

@@ -165,8 +165,8 @@ def traits(seed: int, uid: int, age: Age, size: int = 1) -> dict[str, Any]:
     def draw(k: int) -> float:
         return uniform(seed, uid, TRAITS, 0, 100 + k)
 
-    mean, spread = {Age.ADULT: (1.37, 0.23), Age.CHILD: (1.25, 0.22), Age.ELDERLY: (1.16, 0.18)}[age]
-    gap, gap_low = {Age.ADULT: (3.95, 2.6), Age.CHILD: (3.1, 1.8), Age.ELDERLY: (4.9, 3.2)}[age]
+    mean, spread = {Age.ADULT: (1.37, 0.225), Age.CHILD: (1.3, 0.2), Age.ELDERLY: (1.16, 0.18)}[age]
+    gap, gap_low = {Age.ADULT: (3.7, 2.6), Age.CHILD: (3.0, 1.8), Age.ELDERLY: (4.7, 3.2)}[age]
     height = {Age.ADULT: 1.72, Age.CHILD: 1.25, Age.ELDERLY: 1.67}[age]
     phones = DISTRACTED_SHARE if size == 1 else DISTRACTED_GROUP_SHARE
     distracted = age != Age.CHILD and draw(0) < phones * (0.3 if age == Age.ELDERLY else 1.0)
