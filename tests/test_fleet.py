@@ -28,8 +28,8 @@ from drivewm_sim.workers import Dead, Failure, Ready, Report
 ENGINES = ["processes", "ray"]
 
 
-def jobs(out: Path, count: int, seconds: float = 1.0) -> list[EpisodeJob]:
-    scenario = Scenario(duration_s=seconds, warm_up_s=5.0)
+def jobs(out: Path, count: int, warm_up_s: float = 5.0) -> list[EpisodeJob]:
+    scenario = Scenario(duration_s=1.0, warm_up_s=warm_up_s)
     return [
         EpisodeJob(name=f"e{i}", out=out, scenario=scenario, policy="rule", seed=episode_seed(1, i))
         for i in range(count)
@@ -207,7 +207,7 @@ def test_a_killed_process_costs_nothing_but_time(tmp_path: Path) -> None:
 
 
 def test_a_process_that_takes_too_long_is_replaced_until_it_is_enough(tmp_path: Path) -> None:
-    endless = jobs(tmp_path, 1, seconds=3600.0)
+    endless = jobs(tmp_path, 1, warm_up_s=1e7)  # not a long duration: the ego arrives soon
     with pytest.raises(InputError, match=r"e0 .*tried 3 times, the last time it took longer than 0.2 s"):
         names(run_fleet(endless, Fleet(workers=1, engine="processes", time_limit_s=0.2)))
     assert not multiprocessing.active_children()
