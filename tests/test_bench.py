@@ -297,6 +297,7 @@ def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.Capt
     [
         (["simulator", "--town", "grid", "school"], "one --town"),
         (["endurance", "--town", "atlantis"], "no town 'atlantis'"),
+        (["endurance", "--town", "grid", "school", "grid"], "--town names grid twice"),
         (["endurance", "--hours", "0"], "--hours"),
         (["simulator", "--seconds", "1"], "--seconds"),
     ],

@@ -151,6 +151,7 @@ def test_a_large_collection_writes_its_manifest_rarely_and_whole_in_the_end(
         (["--episodes", "1", "--scenario", "storm"], "--scenario 'storm' is unknown; there are street"),
         (["--episodes", "1", "--branches", "-1"], "--branches must not be negative"),
         (["--episodes", "1", "--branches", "2"], "--branch-seconds 4.8 is longer than an episode of 0.5 s"),
+        (["--episodes", "1", "--verify"], "--verify repeats the recording from the moments of --branches"),
         (["--episodes", "1", "--branch-seconds", "nan"], "--branch-seconds must lie between"),
         (["--episodes", "1", "--time-limit", "0"], "--time-limit must be positive"),
         (["--episodes", "1", "--engine", "processes", "--address", "auto"], "--address is for Ray"),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from bundles import make_bundle
 from conftest import make_road_map
-from test_bad_input_commands import assert_refused, files_in
+from refusals import assert_refused, files_in
 from test_report import make_frames, make_report, page_of
 
 from drivewm.baselines import kinematic_forecast

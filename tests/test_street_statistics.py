@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,58 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from way_points import Path2, crossing_at, motion, straight, street, street_table
 
 from drivewm import cli
-from drivewm.errors import InputError
 from drivewm.types import Kind
 from drivewm_datasets.recording import Recording
 from drivewm_datasets.schema import tracks_table
 from drivewm_datasets.store import read_recordings, recordings_of
-from drivewm_eval.street import companions, density, gaps, interactions, smoothness, speeds, table, targets
-from drivewm_eval.street.crossings import crossings
+from drivewm_eval.street import companions, density, smoothness, speeds, table, targets
 from drivewm_eval.street.estimate import Sample, difference, mean, pool, quantile, share, spread, wilson
-from drivewm_eval.street.logit import fit_logit
 from drivewm_eval.street.motion import Motion, on_clock
-from drivewm_eval.street.two_sample import area_under_roc, tell_apart
-from drivewm_eval.street.window_features import MOTION_FEATURES, NAMES, windows_of
-from drivewm_eval.street.yielding import yielding
-
-Path2 = list[tuple[float, float, float]]
-"""Way points: time (s), x, y (m); straight and even in between."""
-
-
-def street_table(
-    agents: dict[str, tuple[str, Path2]], hz: float = 10.0, scene: str = "s", **extra: dict[str, str]
-) -> pa.Table:
-    """A tracks table of agents by id, each with its type and way; `extra` columns hold a text by agent id."""
-    rows: dict[str, list] = {name: [] for name in ("frame", "t_s", "agent_id", "agent_type", "x_m", "y_m")}
-    for agent_id, (agent_type, way) in agents.items():
-        t, x, y = np.array(way, float).T
-        frames = np.arange(np.ceil(t[0] * hz - 1e-9), np.floor(t[-1] * hz + 1e-9) + 1).astype(int)
-        rows["frame"] += frames.tolist()
-        rows["t_s"] += (frames / hz).tolist()
-        rows["agent_id"] += [agent_id] * len(frames)
-        rows["agent_type"] += [agent_type] * len(frames)
-        rows["x_m"] += np.interp(frames / hz, t, x).tolist()
-        rows["y_m"] += np.interp(frames / hz, t, y).tolist()
-    count = len(rows["frame"])
-    more = {name: [label[agent_id] for agent_id in rows["agent_id"]] for name, label in extra.items()}
-    return pa.table({"dataset": ["test"] * count, "scene": [scene] * count, **rows, **more})
-
-
-def street(agents: dict[str, tuple[str, Path2]], hz: float = 10.0, scene: str = "s") -> Recording:
-    return recordings_of(tracks_table(street_table(agents, hz, scene), "test"))[0]
-
-
-def motion(agents: dict[str, tuple[str, Path2]], hz: float = 10.0, step: float = 0.5) -> Motion:
-    return on_clock(street(agents, hz), step)
-
-
-def straight(begin: tuple[float, float], velocity: tuple[float, float], t0: float, t1: float) -> Path2:
-    """From `begin` at time t0 on at an even velocity."""
-    (x, y), (vx, vy) = begin, velocity
-    return [(t0, x, y), (t1, x + vx * (t1 - t0), y + vy * (t1 - t0))]
-
 
 # ---- the clock
 
@@ -212,154 +169,6 @@ def test_density_counts_the_others_within_five_metres() -> None:
     assert mean(density.people_present([m])).value == 3
 
 
-# ---- meetings: a car along the x axis that is at 0 at time `car_s`; somebody along the y axis
-
-
-def meeting(
-    person: Path2, *, car_s: float, car_mps: float = 10.0, extra: dict[str, tuple[str, Path2]] | None = None
-) -> Motion:
-    car = straight((-car_mps * car_s, 0), (car_mps, 0), 0, 20)
-    return motion({"p": ("pedestrian", person), "v": ("car", car), **(extra or {})})
-
-
-def crossing_at(t_s: float, speed: float = 1.0) -> Path2:
-    """Somebody who walks evenly and is on the car's line at this time."""
-    return straight((0, -speed * t_s), (0, speed), 0, 20)
-
-
-@settings(max_examples=25, deadline=None)
-@given(person_s=st.floats(4, 10), car_s=st.floats(4, 10), turn=st.floats(-3, 3))
-def test_the_crossing_point_and_both_times_are_found_whatever_the_direction(
-    person_s: float, car_s: float, turn: float
-) -> None:
-    c, s = np.cos(turn), np.sin(turn)
-    turned = {}
-    for name, type_, way in (
-        ("p", "pedestrian", crossing_at(person_s)),
-        ("v", "car", straight((-8 * car_s, 0), (8, 0), 0, 20)),
-    ):
-        turned[name] = (type_, [(t, c * x - s * y + 100, s * x + c * y - 50) for t, x, y in way])
-    (found,) = crossings(motion(turned))
-    assert found.point == pytest.approx([100, -50], abs=1e-6)
-    assert (found.pedestrian_s, found.vehicle_s) == pytest.approx((person_s, car_s))
-    assert found.angle == pytest.approx(np.pi / 2)
-
-
-def test_somebody_on_a_bridge_crosses_no_path() -> None:
-    agents = {"p": ("pedestrian", crossing_at(5)), "v": ("car", straight((-50, 0), (10, 0), 0, 20))}
-    flat = street_table(agents)
-    z = [5.0 if name == "p" else 0.0 for name in flat["agent_id"].to_pylist()]
-    (above,) = recordings_of(tracks_table(flat.append_column("z_m", pa.array(z)), "test"))
-    assert crossings(on_clock(above)) == []
-    assert len(crossings(motion(agents))) == 1
-
-
-def test_a_parked_car_and_one_alongside_are_not_crossed() -> None:
-    parked = {"p": ("pedestrian", crossing_at(5)), "v": ("car", straight((0, 0), (0.01, 0), 0, 20))}
-    along = {
-        "p": ("pedestrian", straight((0, -0.5), (1.2, 0.1), 0, 20)),
-        "v": ("car", straight((-50, 0), (10, 0), 0, 20)),
-    }
-    assert crossings(motion(parked)) == crossings(motion(along)) == []
-
-
-@pytest.mark.parametrize(("car_s", "pet"), [(8.0, [3.0]), (3.5, [1.5]), (12.0, [])])
-def test_post_encroachment_is_the_time_between_the_two(car_s: float, pet: list[float]) -> None:
-    m = meeting(crossing_at(5), car_s=car_s)
-    assert interactions.post_encroachment([crossings(m)]).value.tolist() == pytest.approx(pet)
-
-
-def test_an_accepted_gap_is_counted_from_three_metres_off_the_line() -> None:
-    """At 1 m/s the person is 3 m off at 5 - 3 = 2 s; the car passes at 8 s: 6 s."""
-    m = meeting(crossing_at(5), car_s=8)
-    offered = [gaps.offers(m, crossings(m))]
-    assert gaps.accepted_gaps([m], offered).value.tolist() == pytest.approx([6.0], abs=0.01)
-    assert gaps.rejected_gaps([m], offered).value.tolist() == []
-
-
-def test_who_waits_rejects_one_gap_and_accepts_the_next_when_setting_out() -> None:
-    """Stands 2 m off the line from 3 s to 7 s, crosses at 9 s; cars pass at 4.5 s and 12 s."""
-    person: Path2 = [(0, 0, -5), (3, 0, -2), (7, 0, -2), (9, 0, 0), (14, 0, 5)]
-    second = {"w": ("car", straight((-120, 0), (10, 0), 0, 20))}
-    m = meeting(person, car_s=4.5, extra=second)
-    offered = [gaps.offers(m, crossings(m))]
-    # Within 3 m of the line at 2 s, the first car then 2.5 s away; sets out at 7 s, the second 5 s away.
-    assert gaps.rejected_gaps([m], offered).value.tolist() == pytest.approx([2.5], abs=0.01)
-    assert gaps.accepted_gaps([m], offered).value.tolist() == pytest.approx([5.0], abs=0.01)
-
-
-def test_only_the_next_vehicle_of_a_lane_gives_the_gap() -> None:
-    later = {"w": ("car", straight((-100, 0), (10, 0), 0, 20))}
-    m = meeting(crossing_at(5), car_s=8, extra=later)
-    accepted = gaps.accepted_gaps([m], [gaps.offers(m, crossings(m))])
-    assert accepted.value.tolist() == pytest.approx([6.0], abs=0.01)
-
-
-def test_the_logit_finds_the_curve_its_data_came_from() -> None:
-    rng = np.random.default_rng(0)
-    gap = rng.uniform(0, 8, 4000)
-    taken = rng.random(4000) < 1 / (1 + np.exp(-1.5 * (gap - 3.5)))
-    accepted = Sample(value=gap[taken], block=np.arange(int(taken.sum())))
-    rejected = Sample(value=gap[~taken], block=np.arange(int((~taken).sum())))
-    half, slope = gaps.gap_choice(accepted, rejected)
-    assert half.value == pytest.approx(3.5, abs=0.1)
-    assert slope.value == pytest.approx(1.5, abs=0.15)
-    assert half.low is not None
-    assert half.high is not None
-    assert half.low < 3.5 < half.high
-
-
-def test_the_logit_stays_finite_where_one_gap_parts_taken_from_left() -> None:
-    x = np.array([1.0, 2.0, 4.0, 5.0])
-    beta = fit_logit(np.column_stack([np.ones(4), x]), np.array([0.0, 0, 1, 1]), np.ones(4), gaps.RIDGE)
-    assert np.isfinite(beta).all()
-    assert -beta[0] / beta[1] == pytest.approx(3.0, abs=0.05)
-
-
-def test_a_driver_yields_who_slows_below_sixty_per_cent_before_passing() -> None:
-    """The person comes within 3 m at 4 s, when the car is 40 m off at 10 m/s."""
-    person: Path2 = [(0, 0, -7), (5, 0, -2), (9, 0, -2), (11, 0, 0), (20, 0, 9)]
-    gave_way: Path2 = [(0, -80, 0), (4, -40, 0), (8, -8, 0), (12, -6, 0), (16, 10, 0), (20, 40, 0)]
-    drove_on = straight((-80, 0), (10, 0), 0, 20)
-    for way, expected in ((gave_way, [1.0]), (drove_on, [0.0])):
-        m = motion({"p": ("pedestrian", person), "v": ("car", way)})
-        offered = [gaps.offers(m, crossings(m))]
-        assert yielding([m], offered, (6.0, 14.0)).value.tolist() == expected
-        assert yielding([m], offered, (2.0, 6.0)).value.tolist() == []
-
-
-def test_who_crosses_far_ahead_of_a_car_asks_nobody_to_yield() -> None:
-    m = meeting(crossing_at(5), car_s=11)
-    assert yielding([m], [gaps.offers(m, crossings(m))], (6.0, 14.0)).value.tolist() == []
-
-
-def test_time_to_reach_is_exact_head_on_and_infinite_when_leaving() -> None:
-    offset = np.array([[10.0, 0.0], [10.0, 0.0], [10.0, 3.0], [1.0, 0.0]])
-    velocity = np.array([[-2.0, 0.0], [2.0, 0.0], [-2.0, 0.0], [0.0, 0.0]])
-    times = interactions.time_to_reach(offset, velocity, reach=2.0)
-    assert times.tolist() == pytest.approx([4.0, np.inf, np.inf, 0.0])
-
-
-def test_a_car_bearing_down_on_somebody_standing_has_its_least_time_to_collision() -> None:
-    """Its last tick at 5 m/s has the car 7.5 m away; they touch at 1.4 m: (7.5 - 1.4) / 5 = 1.22 s."""
-    car: Path2 = [(0, -50, 0), (8.72, -6.4, 0), (12, -6.4, 0)]
-    m = motion({"p": ("pedestrian", straight((0, 0), (0, 0), 0, 12)), "v": ("car", car)})
-    (least,) = interactions.least_time_to_collision([m]).value
-    assert least == pytest.approx(1.22)
-
-
-def test_distance_to_a_vehicle_is_to_its_box() -> None:
-    """A person 2 m beside the middle of a car 1.9 m wide is 1.05 m from it."""
-    beside = {
-        "p": ("pedestrian", straight((0, 2), (4, 0), 0, 5)),
-        "v": ("car", straight((0, 0), (4, 0), 0, 5)),
-    }
-    assert interactions.speed_near_people([motion(beside)], (1.0, 1.1)).value.tolist() == pytest.approx(
-        [4.0] * 10
-    )
-    assert len(interactions.speed_near_people([motion(beside)], (1.1, 10.0)).value) == 0
-
-
 # ---- bodies
 
 
@@ -428,73 +237,18 @@ def test_the_command_prints_and_writes_the_table(tmp_path: Path, capsys: pytest.
     assert len(written["beside"]) == 1
 
 
-# ---- real or simulated?
-
-
-def crowd(speed: float, scenes: int, seed: int, wiggle: float = 0.04) -> list[Recording]:
-    """Scenes of 8 people 4 m apart who walk 20 s at about a speed, with a random walk of their velocity."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for place in range(scenes):
-        agents = {}
-        for i in range(8):
-            t = np.arange(0, 20.2, 0.2)
-            drift = np.cumsum(rng.normal(0, wiggle, (len(t), 2)), axis=0)
-            velocity = np.array([rng.normal(speed, 0.15), 0]) + drift
-            xy = np.cumsum(velocity * 0.2, axis=0) + np.array([0, 4 * i])
-            agents[f"p{i}"] = (
-                "pedestrian",
-                [(a, b, c) for a, (b, c) in zip(t.tolist(), xy.tolist(), strict=True)],
-            )
-        out.append(street(agents, hz=5.0, scene=f"{seed}-{place}"))
-    return out
-
-
-def test_samples_of_one_crowd_cannot_be_told_apart() -> None:
-    verdict = tell_apart(windows_of(crowd(1.3, 12, 1)), windows_of(crowd(1.3, 12, 2)))
-    assert verdict.auc.value == pytest.approx(0.5, abs=0.1)
-
-
-def test_faster_walkers_are_told_apart_by_their_speed() -> None:
-    verdict = tell_apart(
-        windows_of(crowd(1.3, 12, 1)), windows_of(crowd(2.3, 12, 2)), features=MOTION_FEATURES
-    )
-    assert verdict.auc.value is not None
-    assert verdict.auc.value > 0.97
-    top = verdict.importance[0]
-    assert top.name.startswith("speed")
-    assert top.shift < -1
-
-
-def test_halves_of_the_same_scenes_are_not_told_apart_by_the_scene() -> None:
-    """Scenes that differ, cut into two halves by agent: which scene it is says nothing about the half."""
-    windows = windows_of([*crowd(1.0, 6, 1), *crowd(1.6, 6, 2)])
-    odd = np.array([int(name[-1]) % 2 == 1 for name in windows.agent])
-    verdict = tell_apart(windows.where(np.flatnonzero(odd)), windows.where(np.flatnonzero(~odd)))
-    assert verdict.auc.value == pytest.approx(0.5, abs=0.12)
-
-
-def test_the_area_under_the_curve_is_that_of_all_pairs() -> None:
-    rng = np.random.default_rng(0)
-    score, y = rng.integers(0, 6, 60).astype(float), (rng.random(60) < 0.4).astype(float)
-    ones, zeros = score[y == 1], score[y == 0]
-    pairs = (ones[:, None] > zeros).mean() + (ones[:, None] == zeros).mean() / 2
-    assert area_under_roc(score, y) == pytest.approx(pairs)
-
-
-def test_features_do_not_depend_on_where_and_which_way_somebody_walks() -> None:
-    here = windows_of(crowd(1.3, 1, 3))
-    (scene,) = crowd(1.3, 1, 3)
-    c, s = np.cos(2.0), np.sin(2.0)
-    turned = replace(scene, xy=scene.xy @ np.array([[c, s], [-s, c]]) + 500)
-    assert windows_of([turned]).feature == pytest.approx(here.feature, abs=1e-5)
-    assert here.feature.shape[1] == len(NAMES)
-
-
-def test_recordings_too_slow_for_the_windows_are_refused() -> None:
-    slow = street({"p": ("pedestrian", crossing_at(5))}, hz=2.0)
-    with pytest.raises(InputError, match=r"recorded every 0\.5 s, expected at most 0\.4 s"):
-        windows_of([slow])
+def test_the_command_draws_the_scene_it_is_told_and_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(street_table({"p": ("pedestrian", crossing_at(5))}), tmp_path / "s.parquet")
+    picture = tmp_path / "a.png"
+    command = ["street", "--data", str(tmp_path / "s.parquet"), "--picture", str(picture), "--scene"]
+    assert cli.main([*command, "elsewhere"]) == 2
+    said = capsys.readouterr()
+    assert "--scene 'elsewhere' is not in the data; there are s" in said.err
+    assert said.out == ""  # before the work
+    assert cli.main([*command, "s"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 # ---- the calibration's own figures
@@ -513,13 +267,3 @@ def test_real_walking_speeds_are_those_of_the_calibration(
     assert mean(walking).value == pytest.approx(mean_mps, abs=0.006)
     assert spread(walking).value == pytest.approx(sd_mps, abs=0.006)
     assert share(speeds.standing(motions)).value == pytest.approx(standing, abs=0.006)
-
-
-@pytest.mark.shared_data
-def test_real_gaps_are_near_those_of_the_calibration(shared_data: Path) -> None:
-    motions = [on_clock(r) for r in read_recordings(shared_data / "citr")]
-    offered = [gaps.offers(m, crossings(m)) for m in motions]
-    accepted, rejected = gaps.accepted_gaps(motions, offered), gaps.rejected_gaps(motions, offered)
-    half, slope = gaps.gap_choice(accepted, rejected)
-    got = [quantile(accepted, 0.15), quantile(accepted, 0.5), quantile(rejected, 0.5), half, slope]
-    assert [f.value for f in got] == pytest.approx([3.6, 4.2, 1.9, 3.1, 3.8], abs=0.3)

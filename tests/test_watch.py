@@ -101,6 +101,9 @@ def test_recordings_measured_one_by_one_and_together_say_the_same() -> None:
         (["--town", "grid", "--seed", "-1"], "--seed must lie between"),
         (["--town", "nowhere"], "nowhere"),
         (["--town", "grid", "--picture", "a.png"], "--picture draws a recording of --data"),
+        (["--data", ".", "--scene", "a"], "--scene is what --picture draws"),
+        (["--town", "grid", "--beside", "nowhere"], "nowhere: no such file or folder"),
+        (["--town", "grid", "--against", "nowhere"], "nowhere: no such file or folder"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

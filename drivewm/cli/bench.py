@@ -64,8 +64,10 @@ class Bench:
         check_file("--json", self.json)
         from drivewm_sim.roads.towns import load_town
 
-        for town in self.town:
-            load_town(town)
+        loaded = [load_town(town).name for town in self.town]
+        twice = [name for k, name in enumerate(loaded) if name in loaded[:k]]
+        if twice:
+            raise InputError(f"--town names {twice[0]} twice, whose figures would mix; name it once")
 
     def _simulator(self, console: Console) -> dict[str, Any]:
         from rich.progress import Progress

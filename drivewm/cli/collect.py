@@ -114,6 +114,8 @@ class Collect:
             raise InputError(f"--branches must not be negative, got {self.branches}")
         if not 0.1 <= self.branch_seconds <= 60:
             raise InputError(f"--branch-seconds must lie between 0.1 and 60, got {self.branch_seconds}")
+        if self.verify and not self.branches:
+            raise InputError("--verify repeats the recording from the moments of --branches; ask for some")
         if self.branches and self.branch_seconds > self.seconds:
             raise InputError(
                 f"--branch-seconds {self.branch_seconds:g} is longer than an episode of {self.seconds:g} s; "

@@ -83,19 +83,21 @@ class Street:
 
         self._check()
         recordings = read_recordings(list(self.data)) if self.data else []
+        chosen = self._chosen(recordings) if self.picture else None
         console = terminal()
         others = self._walks_of(read_recordings(list(self.against))) if self.against else None
+        beside = {
+            str(folder): table.figures(self._read(console, read_recordings(folder), ()).samples)
+            for folder in self.beside
+        }
+        source: dict[str, Any] = {}
         if self.town:
             ours, source = (
                 self._simulated(console),
                 {"town": self.town, "hours": self.hours, "seed": self.seed},
             )
         else:
-            ours, source = self._read(console, recordings), {}
-        beside = {
-            str(folder): table.figures(self._read(console, read_recordings(folder)).samples)
-            for folder in self.beside
-        }
+            ours = self._read(console, recordings, self._blurs())
         targets = self._targets()
         rows = table.rows(table.figures(ours.samples), TARGETS[targets] if targets else {})
         print_rows(console, rows, beside)
@@ -117,8 +119,8 @@ class Street:
             figures["two_sample"] = tell_walks_apart(console, ours, others)
         for note in figures["notes"]:
             console.print(f"note: {note}")
-        if self.picture:
-            self._draw(recordings)
+        if chosen is not None:
+            self._draw(chosen)
         if self.json:
             write_json(self.json, figures)
         return 0
@@ -134,6 +136,10 @@ class Street:
             raise InputError(
                 f"--picture {self.picture}: expected a name that ends in .png or .gif; choose one"
             )
+        if self.picture and importlib.util.find_spec("PIL") is None:
+            raise InputError('pip install "drivewm[eval]" to draw (pillow is missing)')
+        if self.scene is not None and not self.picture:
+            raise InputError("--scene is what --picture draws; name a file for it too")
         if not self.begin >= 0:
             raise InputError(f"--begin must not be negative, got {self.begin}")
         if self.town:
@@ -163,13 +169,13 @@ class Street:
     def _blurs(self) -> tuple[float, ...]:
         return (0.0, NOISE_M) if self.against else ()
 
-    def _read(self, console: Console, recordings: list[Recording]) -> _Seen:
+    def _read(self, console: Console, recordings: list[Recording], blurs: Iterable[float]) -> _Seen:
         from rich.progress import Progress
 
         seen = _Seen()
         with Progress(console=console, transient=True) as progress:
             for recording in progress.track(recordings, description="measuring"):
-                seen.add(recording, None, self._blurs(), side=0)
+                seen.add(recording, None, blurs, side=0)
         return seen
 
     def _walks_of(self, recordings: list[Recording]) -> _Seen:
@@ -195,18 +201,19 @@ class Street:
                 seen.add(stretch.recording, stretch.ages, self._blurs(), side=0)
         return seen
 
-    def _draw(self, recordings: list[Recording]) -> None:
-        if importlib.util.find_spec("PIL") is None:
-            raise InputError('pip install "drivewm[eval]" to draw (pillow is missing)')
+    def _chosen(self, recordings: list[Recording]) -> Recording:
+        """The recording that is drawn."""
+        chosen = next((r for r in recordings if self.scene in (None, r.scene)), None)
+        if chosen is None:
+            known = ", ".join(r.scene for r in recordings[:10])
+            raise InputError(f"--scene {self.scene!r} is not in the data; there are {known}")
+        return chosen
+
+    def _draw(self, recording: Recording) -> None:
         from drivewm_eval.street.labels import label_column
         from drivewm_eval.topdown import moments_of_recording, write_film, write_sheet
 
         assert self.picture is not None
-        chosen = [r for r in recordings if self.scene in (None, r.scene)]
-        if not chosen:
-            known = ", ".join(r.scene for r in recordings[:10])
-            raise InputError(f"--scene {self.scene!r} is not in the data; there are {known}")
-        recording = chosen[0]
         film = self.picture.suffix == ".gif"
         moments = moments_of_recording(
             recording,

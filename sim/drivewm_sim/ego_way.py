@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from drivewm.errors import InputError
 from drivewm_sim.ego_route import Crossing, LineRoute, StopLine
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import make_lines
@@ -39,13 +40,13 @@ class EgoWay:
 def choose_way(street: Street, seed: int, attempt: int = 0) -> EgoWay:
     """A way that crosses where people cross, if a few tries find one; else the longest found.
 
-    Each attempt begins its tries elsewhere. ValueError in a town without a lane to start on.
+    Each attempt begins its tries elsewhere. InputError in a town without a lane to start on.
     """
     lanes = street.lanes
     starts = street.entries if len(street.entries) else street.inside
     starts = starts[lanes.use[starts] == LaneUse.DRIVING]
     if len(starts) == 0:
-        raise ValueError("the town has no lane on which a car could start")
+        raise InputError("the town has no lane on which a car could start; choose another town")
     best: tuple[tuple[bool, bool, float], tuple[int, ...]] | None = None
     for k in range(_TRIES):
         first = int(starts[int(uniform(seed, EGO_UID, EGO, attempt * _TRIES + k, 90) * len(starts))])

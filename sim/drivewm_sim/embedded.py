@@ -35,7 +35,7 @@ PERCEPTION_M = 60.0
 """Without sensors the car knows every agent this near, exactly."""
 MAX_ACCELERATION, EMERGENCY, MAX_CURVATURE = 4.0, 8.0, 0.2
 CLEAR_M = 6.0
-"""Round the ego's start nobody drives."""
+"""From the ego, at its start, to the nearest other vehicle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +198,7 @@ def _copy(snapshot: Snapshot) -> Snapshot:
 
 
 def _enter(world: World, setting: Setting, way: EgoWay, scenario: Scenario) -> World:
-    """The world with the ego at its start, and nobody else within its length of it."""
+    """The world with the ego at its start, and no other vehicle within 6 m of it."""
     street = setting.street
     agent = vehicle_arrivals.vehicle(street, way.lanes[0], way.start_s, Model.CAR, setting.seed, EGO_UID)
     length, width, height = vehicle_arrivals.SIZE[Model.CAR]

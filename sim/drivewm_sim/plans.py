@@ -19,8 +19,6 @@ from drivewm_sim.simulator import DECISION_S, EgoCommand, Frame
 PLANS = ("keep", "brake", "creep", "accelerate", "swerve")
 """What a plan does: holds its speed; stops; goes on at 2 m/s; gains 5 m/s; holds its speed and passes 1.5 m
 beside its lane's middle, away from the nearest agent ahead, for three of 4.8 s."""
-RECORDED = "recorded"
-"""The plan that repeats the commands of the recording."""
 
 JERK = 8.0  # m/s^3
 BRAKE_MPS2 = 4.0

@@ -33,9 +33,8 @@ class MapObject:
     name: str
     s: float
     t: float  # left of the reference line
-    hdg: float  # rad, relative to the reference line
     position: Float[ndarray, "3"]  # of the origin, scene frame, zOffset included
-    yaw: float  # rad, scene frame, hdg included
+    yaw: float  # rad, scene frame
     length: float  # m along yaw; 0: not given
     width: float
     height: float
@@ -54,7 +53,6 @@ class Signal:
     s: float
     t: float
     z_offset: float
-    h_offset: float  # rad, heading relative to the reference line
     orientation: str  # "+": for traffic along s, "-": against it, "none"
     type: str
     subtype: str
@@ -103,7 +101,6 @@ def read_object(element: ET.Element, road: str, line: ReferenceLine) -> MapObjec
         name=element.get("name", ""),
         s=float(element.attrib["s"]),
         t=float(element.attrib["t"]),
-        hdg=_number(element, "hdg"),
         position=position,
         yaw=heading,
         length=_number(element, "length"),
@@ -124,7 +121,6 @@ def read_signal(element: ET.Element, road: str) -> Signal:
         s=float(element.attrib["s"]),
         t=float(element.attrib["t"]),
         z_offset=_number(element, "zOffset"),
-        h_offset=_number(element, "hOffset"),
         orientation=element.get("orientation", "none"),
         type=element.get("type", ""),
         subtype=element.get("subtype", ""),

@@ -15,6 +15,7 @@ from drivewm_sim.randomness import ROUTE, uniform
 from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.state import PATH, Model, Vehicles
+from drivewm_sim.street.vectors import wrapped
 
 STEP_M = 2.5  # between points on the way
 POINTS = 33  # 80 m
@@ -43,12 +44,6 @@ def no_view() -> Ahead:
         np.zeros(2, np.int64), np.empty(PATH + 1, np.int64), np.empty(PATH + 1),
         np.empty(POINTS), np.empty(POINTS), np.empty(POINTS),
     )  # fmt: skip
-
-
-@kernel
-def wrapped(angle: float) -> float:
-    """The same direction in [-pi, pi)."""
-    return (angle + math.pi) % (2.0 * math.pi) - math.pi
 
 
 @kernel

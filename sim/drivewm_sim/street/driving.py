@@ -10,13 +10,15 @@ import math
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_height, line_point, project
 from drivewm_sim.roads.lane_graph import LaneGraph
+from drivewm_sim.roads.swept import REAR_AXLE
 from drivewm_sim.roads.town import Street
 from drivewm_sim.simulator import Intent
-from drivewm_sim.street.ahead import Ahead, direction, wrapped
+from drivewm_sim.street.ahead import Ahead, direction
 from drivewm_sim.street.following import EMERGENCY, HARD, LEVEL_M
 from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.lane_change import forget_path
 from drivewm_sim.street.state import PATH, Controller, Model, Vehicles
+from drivewm_sim.street.vectors import wrapped
 
 JERK = 8.0  # m/s^3 outside emergencies
 EMERGENCY_JERK = 60.0
@@ -24,7 +26,6 @@ FADING = 0.75 * JERK  # m/s^3: the square of the braking per speed that is left
 STRONGEST = 3.0  # m/s^2 of speeding up
 SIDEWAYS = 3.6  # m/s^2
 SIDEWAYS_JERK = 6.0  # m/s^3
-REAR_AXLE = 0.3  # behind the box centre, of the length
 LOST_M = 1.6  # beside its lane, a vehicle steered from outside may be on another one
 _BRAKING, _YIELDING, _QUEUING = int(Intent.BRAKING), int(Intent.YIELDING), int(Intent.QUEUING)
 _SCRIPTED, _EXTERNAL = int(Controller.SCRIPTED), int(Controller.EXTERNAL)

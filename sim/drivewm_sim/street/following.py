@@ -9,10 +9,11 @@ import math
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.street.ahead import Ahead, bounds, place, wrapped
+from drivewm_sim.street.ahead import Ahead, bounds, place
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.state import PAST, Model, Vehicles
+from drivewm_sim.street.vectors import wrapped
 
 ACCELERATION = 1.8  # m/s^2, IDM a; less for heavy vehicles and cyclists
 HARD = 4.0  # m/s^2, the most a driver brakes outside an emergency
@@ -20,8 +21,8 @@ EMERGENCY = 8.0  # m/s^2, what the tyres give
 MIN_GAP = 2.0  # m to a standing leader
 LEVEL_M = 2.5  # of height: who is further up or down is on another level
 BESIDE_CYCLIST_M = 1.1  # room that drivers leave beside a cyclist whom they pass
-LOCKED_S = 40.0  # of standing, both, after which of two bodies in each other's way the lower uid goes
 BESIDE_M = 0.25  # ... and beside a vehicle
+LOCKED_S = 40.0  # of standing, both, after which of two bodies in each other's way the lower uid goes
 _LONGEST_M = 7.0  # from a vehicle's centre to its corner
 _BICYCLE, _TRUCK, _BUS = int(Model.BICYCLE), int(Model.TRUCK), int(Model.BUS)
 

@@ -172,10 +172,7 @@ PEDESTRIAN = np.dtype(
         ("want_y", _F),
         ("ahead_x", _F),  # unit vector along the present strip, tail to head
         ("ahead_y", _F),
-        (
-            "room",
-            _F,
-        ),  # m, how far from the centre of the present strip it may be; infinite where that is open
+        ("room", _F),  # m from the centre of the present strip that it may be; infinite where that is open
         ("stop_s", _F),  # s on the present strip that it does not pass, waiting; infinite: none
         ("stay", _F),  # s that it stands at its goal before it leaves the street
         ("cause", _I),  # Cause, should it come to a contact

@@ -44,7 +44,7 @@ SPREAD_M, ROW_M = 0.65, 0.9  # between those who walk abreast, one behind the ot
 ABREAST = 3
 ROOM_M = 0.6  # kept free around somebody new
 _ZEBRA = int(EdgeKind.ZEBRA)
-_STANDING, _WALKING = int(Intent.STANDING), int(Intent.WALKING)
+_WALKING = int(Intent.WALKING)
 
 
 class Places(NamedTuple):

@@ -41,11 +41,6 @@ SITUATIONS: dict[str, Situation] = {
 """By name, with usual parameters. The order is that of `situation` in DIRECTOR: new ones come last."""
 
 
-def descriptions() -> dict[str, str]:
-    """One line each."""
-    return {name: (idea.__doc__ or "").splitlines()[0] for name, idea in SITUATIONS.items()}
-
-
 def stage(name: str, row: int, scene: Stage, parameters: Situation | None = None) -> Staged | None:
     """A situation set up as director `row`; None where the route has no place for it."""
     if name not in SITUATIONS:

@@ -18,7 +18,16 @@ from drivewm_sim.street.placing import (
     stand,
     way_to,
 )
-from drivewm_sim.street.situations.cast import RUNS_OUT_M, WALK_UP_M, Span, Trigger, actor, prop, staged
+from drivewm_sim.street.situations.cast import (
+    RUNS_OUT_M,
+    WALK_UP_M,
+    Span,
+    Start,
+    Trigger,
+    actor,
+    prop,
+    staged,
+)
 from drivewm_sim.street.state import Model
 from drivewm_sim.street.vehicle_arrivals import SIZE
 
@@ -48,8 +57,9 @@ class BusRunner:
                 where = stand(walks, spot.edge, forward, drawn(scene, row, 3, WALK_UP_M))
                 if where is None:
                     continue
+                start = Start(spot=spot, forward=forward, stand=where)
                 runner = actor(
-                    scene, row, spot, where, forward, go_m=RUNS_OUT_M, beyond=beyond, stay_s=BOARDING_S,
+                    scene, row, start, go_m=RUNS_OUT_M, beyond=beyond, stay_s=BOARDING_S,
                     look=0.0, hurry=1.0, compliance=0.0, free_speed=speed / 1.58,
                 )  # fmt: skip
                 lead = lead_s(walks, spot, where, forward, speed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from drivewm_sim.street.placing import (
     chance,
     drawn,
     in_drawn_order,
+    lead_s,
     near_side,
     stand,
     way_beyond,
@@ -40,11 +41,20 @@ FOR_EVER_S = 1e6
 
 
 class Situation(Protocol):
-    """An idea with its parameters. Its docstring's first line is what `--help` says."""
+    """An idea with its parameters. Its docstring says in one line what happens."""
 
     def stage(self, scene: Stage, row: int) -> Staged | None:
         """Sets the situation up as director `row`; None where the route has no place for it."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Somebody's place before a crossing."""
+
+    spot: Spot
+    forward: bool  # over the road: from the crossing's tail to its head
+    stand: Stand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,7 @@ class Actor:
     person: dict[str, Any]
     stand: Stand
     beyond: Beyond
+    lead_s: float  # from setting off, at its free speed, to stepping into the spot's lane
     after_s: float = 0.0  # from the trigger
     go_m: float = 0.0  # this near to the kerb it steps out whatever comes; 0: it decides like everybody
     stay_s: float = 0.0  # at its goal
@@ -77,7 +88,10 @@ class Trigger:
     within_m: float = math.inf
     group: int = NOBODY  # of signals
     shows: int = 0
-    left: Span = (0.0, math.inf)
+    left: Span = (0.0, math.inf)  # seconds until the signal changes
+
+
+ANY_TIME = Trigger()
 
 
 def back_m(scene: Stage, row: int, k: int, at_kerb: float) -> float:
@@ -87,10 +101,8 @@ def back_m(scene: Stage, row: int, k: int, at_kerb: float) -> float:
     return drawn(scene, row, k + 1, WALK_UP_M)
 
 
-def starts(
-    scene: Stage, row: int, options: list[Spot], back: float, far_share: float
-) -> Iterator[tuple[Spot, bool, Stand]]:
-    """Spots in drawn order, the direction over the road, and where to begin `back` metres before the kerb.
+def starts(scene: Stage, row: int, options: list[Spot], back: float, far_share: float) -> Iterator[Start]:
+    """Places `back` metres before the kerb, the spots in drawn order.
 
     People come from the side of the spot's lane, or with probability `far_share` from across the road; from
     the other side where that is not possible.
@@ -101,16 +113,16 @@ def starts(
         for forward in (near != across, near == across)[: 1 if far_share == 0.0 else 2]:
             where = stand(walks, spot.edge, forward, back)
             if where is not None:
-                yield spot, forward, where
+                yield Start(spot=spot, forward=forward, stand=where)
 
 
 def actor(
-    scene: Stage, row: int, spot: Spot, where: Stand, forward: bool, age: Age = Age.ADULT,
-    leader: int | None = None, after_s: float = 0.0, go_m: float = 0.0, beyond: Beyond | None = None,
-    stay_s: float = 0.0, **latents: Any,
+    scene: Stage, row: int, start: Start, age: Age = Age.ADULT, leader: int | None = None,
+    after_s: float = 0.0, go_m: float = 0.0, beyond: Beyond | None = None, stay_s: float = 0.0,
+    **latents: Any,
 ) -> Actor:  # fmt: skip
-    """A person with drawn traits, `latents` instead of some, who will cross in direction `forward`."""
-    uid = scene.next_uid()
+    """A person with drawn traits, `latents` instead of some, who will cross from `start`."""
+    uid, spot, forward, where = scene.next_uid(), start.spot, start.forward, start.stand
     person = {**traits(scene.seed, uid, age), "hurry": 0.0, "turn_back_at": 2.0, **latents}
     leader = uid if leader is None else leader
     if beyond is None:
@@ -123,8 +135,17 @@ def actor(
     looks = person["look"] > 0.0
     return Actor(
         person=fields, stand=where, beyond=beyond, after_s=after_s, go_m=go_m, stay_s=stay_s,
+        lead_s=lead_s(scene.street.walks, spot, where, forward, person["free_speed"]),
         cause=Cause.MISJUDGED if looks else Cause.DISTRACTED,
     )  # fmt: skip
+
+
+def steps_out(
+    scene: Stage, row: int, start: Start, margin_s: float, when: Trigger = ANY_TIME, **latents: Any
+) -> Staged:  # fmt: skip
+    """An adult who steps into the lane `margin_s` before the ego arrives there; `latents` as for `actor`."""
+    who = actor(scene, row, start, go_m=STEPS_OUT_M, **latents)
+    return staged(scene, row, start.spot, replace(when, within_s=margin_s + who.lead_s), [who])
 
 
 def prop(scene: Stage, row: int, model: Model, lane: int, s: float, after_s: float) -> Prop:

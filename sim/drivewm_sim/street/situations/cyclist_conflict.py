@@ -9,7 +9,7 @@ import numpy as np
 
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street.directors import Staged
-from drivewm_sim.street.placing import Stage, drawn, lead_s, on_route, spots
+from drivewm_sim.street.placing import Stage, drawn, on_route, spots
 from drivewm_sim.street.situations.cast import (
     STEPS_OUT_M,
     WALK_UP_M,
@@ -39,17 +39,15 @@ class CyclistConflict:
         speed, ahead = drawn(scene, row, 0, self.speed_mps), drawn(scene, row, 1, self.ahead_s)
         options = spots(scene, [EdgeKind.MIDBLOCK, EdgeKind.ZEBRA, EdgeKind.SHARED])
         back = drawn(scene, row, 2, WALK_UP_M)
-        for spot, forward, where in starts(scene, row, options, back, 0.0):
+        for start in starts(scene, row, options, back, 0.0):
+            spot = start.spot
             begins = spot.at_m - speed * (spot.at_m / scene.speed_mps - ahead)
             if not LEAST_AHEAD_M <= begins <= spot.at_m - LEAST_RIDE_S * speed:
                 continue
             walks = drawn(scene, row, 3, (1.1, 1.6))
-            walker = actor(
-                scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=0.0, free_speed=walks
-            )  # fmt: skip
+            walker = actor(scene, row, start, go_m=STEPS_OUT_M, look=0.0, free_speed=walks)
             cyclist = _cyclist(scene, row, begins, speed)
-            lead = lead_s(scene.street.walks, spot, where, forward, walks)
-            within = drawn(scene, row, 4, self.margin_s) + lead
+            within = drawn(scene, row, 4, self.margin_s) + walker.lead_s
             trigger = Trigger(target=cyclist["uid"], within_s=within)
             return staged(scene, row, spot, trigger, [walker], vehicles=(cyclist,))
         return None

@@ -21,7 +21,7 @@ from drivewm_sim.street.placing import (
     stand,
 )
 from drivewm_sim.street.sight import StaticGrid, make_static_grid
-from drivewm_sim.street.situations.cast import Span, Trigger, actor, staged
+from drivewm_sim.street.situations.cast import Span, Start, Trigger, actor, staged
 from drivewm_sim.street.situations.occluders import LOOKED_AT, hidden, van_at_the_kerb
 from drivewm_sim.street.state import Age
 
@@ -46,8 +46,9 @@ class DartOut:
         walks, forward = scene.street.walks, near_side(scene.street.walks, spot)
         speed = drawn(scene, row, 0, self.speed_mps)
         margin = drawn(scene, row, 1, self.margin_s)
+        start = Start(spot=spot, forward=forward, stand=where)
         child = actor(
-            scene, row, spot, where, forward, Age.CHILD, go_m=RUNS_M, free_speed=speed / 1.08, look=0.0,
+            scene, row, start, Age.CHILD, go_m=RUNS_M, free_speed=speed / 1.08, look=0.0,
             height=HEIGHT_M, compliance=0.0, hurry=0.0,
         )  # fmt: skip
         within = margin + lead_s(walks, spot, where, forward, speed)

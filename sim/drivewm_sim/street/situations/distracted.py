@@ -6,16 +6,8 @@ from dataclasses import dataclass
 
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street.directors import Staged
-from drivewm_sim.street.placing import Stage, chance, drawn, lead_s, spots
-from drivewm_sim.street.situations.cast import (
-    STEPS_OUT_M,
-    WALK_UP_M,
-    Span,
-    Trigger,
-    actor,
-    staged,
-    starts,
-)
+from drivewm_sim.street.placing import Stage, chance, drawn, spots
+from drivewm_sim.street.situations.cast import WALK_UP_M, Span, starts, steps_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +23,9 @@ class Distracted:
         marked, unmarked = spots(scene, [EdgeKind.ZEBRA]), spots(scene, [EdgeKind.MIDBLOCK, EdgeKind.SHARED])
         options = marked if marked and (not unmarked or chance(scene, row, 0, self.marked)) else unmarked
         back = drawn(scene, row, 1, self.back_m)
-        for spot, forward, where in starts(scene, row, options, back, self.far_side):
-            speed = drawn(scene, row, 2, (1.0, 1.4))
-            walker = actor(
-                scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=0.0, distracted=True,
-                free_speed=speed,
+        for start in starts(scene, row, options, back, self.far_side):
+            return steps_out(
+                scene, row, start, drawn(scene, row, 3, self.margin_s), look=0.0, distracted=True,
+                free_speed=drawn(scene, row, 2, (1.0, 1.4)),
             )  # fmt: skip
-            lead = lead_s(scene.street.walks, spot, where, forward, speed)
-            trigger = Trigger(within_s=drawn(scene, row, 3, self.margin_s) + lead)
-            return staged(scene, row, spot, trigger, [walker])
         return None

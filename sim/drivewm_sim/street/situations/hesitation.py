@@ -6,16 +6,8 @@ from dataclasses import dataclass
 
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street.directors import Staged
-from drivewm_sim.street.placing import Stage, drawn, lead_s, near_side, spots, to_lane
-from drivewm_sim.street.situations.cast import (
-    STEPS_OUT_M,
-    Span,
-    Trigger,
-    actor,
-    back_m,
-    staged,
-    starts,
-)
+from drivewm_sim.street.placing import Stage, drawn, near_side, spots, to_lane
+from drivewm_sim.street.situations.cast import Span, back_m, starts, steps_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +25,9 @@ class Hesitation:
         for options in (marked, unmarked):
             # One hesitates before the first lane.
             options = [spot for spot in options if to_lane(walks, spot, near_side(walks, spot)) < 0.5]
-            for spot, forward, where in starts(scene, row, options, back, 0.0):
-                walker = actor(
-                    scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=1.0, hesitation=1.0,
+            for start in starts(scene, row, options, back, 0.0):
+                return steps_out(
+                    scene, row, start, drawn(scene, row, 3, self.margin_s), look=1.0, hesitation=1.0,
                     critical_gap=drawn(scene, row, 2, self.critical_gap_s),
                 )  # fmt: skip
-                lead = lead_s(walks, spot, where, forward, walker.person["free_speed"])
-                trigger = Trigger(within_s=drawn(scene, row, 3, self.margin_s) + lead)
-                return staged(scene, row, spot, trigger, [walker])
         return None

@@ -12,12 +12,20 @@ from drivewm_sim.street.placing import (
     chance,
     drawn,
     in_drawn_order,
-    lead_s,
     near_side,
     spots,
     stand,
 )
-from drivewm_sim.street.situations.cast import AT_KERB_M, STEPS_OUT_M, Span, Trigger, actor, prop, staged
+from drivewm_sim.street.situations.cast import (
+    AT_KERB_M,
+    STEPS_OUT_M,
+    Span,
+    Start,
+    Trigger,
+    actor,
+    prop,
+    staged,
+)
 from drivewm_sim.street.state import Model
 from drivewm_sim.street.vehicle_arrivals import SIZE
 
@@ -46,13 +54,13 @@ class HiddenCrosser:
                 if where is None:
                     continue
                 looks = chance(scene, row, 1, self.looks)
+                start = Start(spot=spot, forward=forward, stand=where)
                 crosser = actor(
-                    scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=float(looks),
+                    scene, row, start, go_m=STEPS_OUT_M, look=float(looks),
                     critical_gap=2.5, free_speed=drawn(scene, row, 2, (1.2, 1.6)),
                 )  # fmt: skip
-                lead = lead_s(walks, spot, where, forward, crosser.person["free_speed"])
-                within = drawn(scene, row, 3, self.margin_s) + lead
-                stands = lead + drawn(scene, row, 4, self.stands_s)
+                within = drawn(scene, row, 3, self.margin_s) + crosser.lead_s
+                stands = crosser.lead_s + drawn(scene, row, 4, self.stands_s)
                 stopped = prop(scene, row, model, lane, s, stands)
                 return staged(scene, row, spot, Trigger(within_s=within), [crosser], props=(stopped,))
         return None

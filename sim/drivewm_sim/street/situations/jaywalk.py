@@ -21,11 +21,9 @@ class Jaywalk:
     def stage(self, scene: Stage, row: int) -> Staged | None:
         options = spots(scene, [EdgeKind.MIDBLOCK, EdgeKind.SHARED])
         back = drawn(scene, row, 0, WALK_UP_M)
-        for spot, forward, where in starts(scene, row, options, back, self.far_side):
+        for start in starts(scene, row, options, back, self.far_side):
             gap = drawn(scene, row, 1, self.critical_gap_s)
-            adult = actor(
-                scene, row, spot, where, forward, look=1.0, compliance=0.1, critical_gap=gap
-            )  # fmt: skip
+            adult = actor(scene, row, start, look=1.0, compliance=0.1, critical_gap=gap)
             trigger = Trigger(within_s=drawn(scene, row, 2, self.arrival_s))
-            return staged(scene, row, spot, trigger, [adult])
+            return staged(scene, row, start.spot, trigger, [adult])
         return None

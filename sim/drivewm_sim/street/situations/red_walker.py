@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.street.directors import Staged
 from drivewm_sim.street.placing import Stage, chance, drawn, lead_s, signalled_spots
-from drivewm_sim.street.situations.cast import (
-    STEPS_OUT_M,
-    Span,
-    Trigger,
-    actor,
-    back_m,
-    staged,
-    starts,
-)
+from drivewm_sim.street.situations.cast import Span, Trigger, back_m, starts, steps_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +22,13 @@ class RedWalker:
 
     def stage(self, scene: Stage, row: int) -> Staged | None:
         walks, back = scene.street.walks, back_m(scene, row, 0, 0.6)
-        for spot, forward, where in starts(scene, row, signalled_spots(scene), back, self.far_side):
-            speed = drawn(scene, row, 2, (1.3, 1.7))
-            walker = actor(
-                scene, row, spot, where, forward, go_m=STEPS_OUT_M, free_speed=speed, compliance=0.0,
-                look=float(chance(scene, row, 3, self.looks)), critical_gap=2.0, hesitation=0.0,
+        for start in starts(scene, row, signalled_spots(scene), back, self.far_side):
+            speed, group = drawn(scene, row, 2, (1.3, 1.7)), int(walks.signal[start.spot.edge])
+            lead = lead_s(walks, start.spot, start.stand, start.forward, speed)
+            red = Trigger(group=group, shows=int(Aspect.RED), left=(self.red_left_s + lead, math.inf))
+            return steps_out(
+                scene, row, start, drawn(scene, row, 4, self.margin_s), red, free_speed=speed,
+                compliance=0.0, look=float(chance(scene, row, 3, self.looks)), critical_gap=2.0,
+                hesitation=0.0,
             )  # fmt: skip
-            lead = lead_s(walks, spot, where, forward, speed)
-            trigger = Trigger(
-                within_s=drawn(scene, row, 4, self.margin_s) + lead, group=int(walks.signal[spot.edge]),
-                shows=int(Aspect.RED), left=(self.red_left_s + lead, math.inf),
-            )  # fmt: skip
-            return staged(scene, row, spot, trigger, [walker])
         return None

@@ -27,7 +27,8 @@ class SlowFinisher:
     def stage(self, scene: Stage, row: int) -> Staged | None:
         walks, signals = scene.street.walks, scene.street.signals
         speed, rest = drawn(scene, row, 0, self.speed_mps), drawn(scene, row, 1, self.rest)
-        for spot, forward, where in starts(scene, row, signalled_spots(scene), BACK_M, 0.5):
+        for start in starts(scene, row, signalled_spots(scene), BACK_M, 0.5):
+            spot = start.spot
             group, until = int(walks.signal[spot.edge]), _until_vehicles(scene, spot)
             width = float(walks.kerb_out[spot.edge] - walks.kerb_in[spot.edge])
             # Seconds before the end of green at which to step onto the road.
@@ -38,10 +39,10 @@ class SlowFinisher:
             if until == 0.0 or speed < SLOWEST_MPS or left > signals.green[group]:
                 continue
             elder = actor(
-                scene, row, spot, where, forward, Age.ELDERLY, go_m=STEPS_OUT_M, free_speed=speed / HURRIED,
+                scene, row, start, Age.ELDERLY, go_m=STEPS_OUT_M, free_speed=speed / HURRIED,
                 look=1.0, compliance=0.0, hesitation=0.0, critical_gap=2.0,
             )  # fmt: skip
-            left += time_for(where.back_m, speed / HURRIED)
+            left += time_for(start.stand.back_m, speed / HURRIED)
             trigger = Trigger(within_m=self.within_m, group=group, shows=int(Aspect.GREEN), left=(0.0, left))
             return staged(scene, row, spot, trigger, [elder])
         return None

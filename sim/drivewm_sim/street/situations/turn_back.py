@@ -6,16 +6,8 @@ from dataclasses import dataclass
 
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street.directors import Staged
-from drivewm_sim.street.placing import Stage, drawn, lead_s, spots
-from drivewm_sim.street.situations.cast import (
-    AT_KERB_M,
-    STEPS_OUT_M,
-    Span,
-    Trigger,
-    actor,
-    staged,
-    starts,
-)
+from drivewm_sim.street.placing import Stage, drawn, spots
+from drivewm_sim.street.situations.cast import AT_KERB_M, Span, starts, steps_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +20,9 @@ class TurnBack:
 
     def stage(self, scene: Stage, row: int) -> Staged | None:
         options = spots(scene, [EdgeKind.ZEBRA, EdgeKind.MIDBLOCK, EdgeKind.SHARED])
-        for spot, forward, where in starts(scene, row, options, AT_KERB_M, self.far_side):
-            walker = actor(
-                scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=1.0, critical_gap=2.2,
+        for start in starts(scene, row, options, AT_KERB_M, self.far_side):
+            return steps_out(
+                scene, row, start, drawn(scene, row, 1, self.margin_s), look=1.0, critical_gap=2.2,
                 hesitation=0.0, turn_back_at=drawn(scene, row, 0, self.turn_back_at),
             )  # fmt: skip
-            lead = lead_s(scene.street.walks, spot, where, forward, walker.person["free_speed"])
-            trigger = Trigger(within_s=drawn(scene, row, 1, self.margin_s) + lead)
-            return staged(scene, row, spot, trigger, [walker])
         return None

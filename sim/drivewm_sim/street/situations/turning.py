@@ -7,16 +7,8 @@ from dataclasses import dataclass
 
 from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.street.directors import Staged
-from drivewm_sim.street.placing import Stage, chance, drawn, lead_s, turning_spots
-from drivewm_sim.street.situations.cast import (
-    STEPS_OUT_M,
-    Span,
-    Trigger,
-    actor,
-    back_m,
-    staged,
-    starts,
-)
+from drivewm_sim.street.placing import Stage, chance, drawn, turning_spots
+from drivewm_sim.street.situations.cast import Span, Trigger, back_m, starts, steps_out
 
 GREEN_LEFT_S = 1.0
 
@@ -30,15 +22,11 @@ class Turning:
 
     def stage(self, scene: Stage, row: int) -> Staged | None:
         walks, back = scene.street.walks, back_m(scene, row, 0, 0.5)
-        for spot, forward, where in starts(scene, row, turning_spots(scene), back, 0.5):
-            looks = chance(scene, row, 2, self.looks)
-            walker = actor(
-                scene, row, spot, where, forward, go_m=STEPS_OUT_M, look=float(looks), critical_gap=2.2
+        for start in starts(scene, row, turning_spots(scene), back, 0.5):
+            group = int(walks.signal[start.spot.edge])
+            green = Trigger(group=group, shows=int(Aspect.GREEN), left=(GREEN_LEFT_S, math.inf))
+            return steps_out(
+                scene, row, start, drawn(scene, row, 3, self.margin_s), green, critical_gap=2.2,
+                look=float(chance(scene, row, 2, self.looks)),
             )  # fmt: skip
-            lead = lead_s(walks, spot, where, forward, walker.person["free_speed"])
-            trigger = Trigger(
-                within_s=drawn(scene, row, 3, self.margin_s) + lead, group=int(walks.signal[spot.edge]),
-                shows=int(Aspect.GREEN), left=(GREEN_LEFT_S, math.inf),
-            )  # fmt: skip
-            return staged(scene, row, spot, trigger, [walker])
         return None
