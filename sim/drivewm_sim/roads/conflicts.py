@@ -114,20 +114,24 @@ def _touches(slices: _Slices) -> tuple[Int[ndarray, "t"], Int[ndarray, "t"]]:
     if len(slices.lane) == 0:
         nothing = np.zeros(0, np.int64)
         return nothing, nothing
-    across = np.linspace(-1.0, 1.0, _ACROSS)[:, None]
-    d = np.where(across > 0.0, across * slices.left, across * slices.right)
-    body = np.tile(slices.point, (len(across), 1))
-    body[:, 0] -= (d * np.sin(slices.yaw)).reshape(-1)
-    body[:, 1] += (d * np.cos(slices.yaw)).reshape(-1)
-    reach = max(slices.left.max(), slices.right.max()) + _MARGIN_M
-    query, at = Near(slices.point, float(np.hypot(reach, _STEP_M))).pairs(body)
-    which = query % len(slices.lane)
-    dx, dy = (body[query, :2] - slices.point[at, :2]).T
-    c, s = np.cos(slices.yaw[at]), np.sin(slices.yaw[at])
-    along, beside = dx * c + dy * s, dy * c - dx * s
-    touch = (np.abs(along) <= 0.5 * _STEP_M + _MARGIN_M) & (slices.lane[which] != slices.lane[at])
-    touch &= (beside <= slices.left[at] + _MARGIN_M) & (beside >= -slices.right[at] - _MARGIN_M)
-    touch &= np.abs(body[query, 2] - slices.point[at, 2]) < LEVEL_M
+    x, y, z = slices.point.T
+    widest = np.maximum(slices.left, slices.right)
+    room = 0.5 * _STEP_M + 2.0 * _MARGIN_M  # beyond both widths no point of a body touches
+    which, at = Near(slices.point, 2.0 * float(widest.max()) + room).pairs(slices.point)
+    may = slices.lane[which] != slices.lane[at]
+    which, at = which[may], at[may]
+    may = np.hypot(x[which] - x[at], y[which] - y[at]) <= widest[which] + widest[at] + room
+    may &= np.abs(z[which] - z[at]) < LEVEL_M
+    which, at = which[may], at[may]
+    sin, cos = np.sin(slices.yaw), np.cos(slices.yaw)
+    s, c, x_at, y_at = sin[at], cos[at], x[at], y[at]
+    left, right = slices.left[at] + _MARGIN_M, -slices.right[at] - _MARGIN_M
+    touch = np.zeros(len(which), bool)
+    for across in np.linspace(-1.0, 1.0, _ACROSS):
+        d = across * (slices.left if across > 0.0 else slices.right)
+        dx, dy = (x - d * sin)[which] - x_at, (y + d * cos)[which] - y_at
+        along, beside = dx * c + dy * s, dy * c - dx * s
+        touch |= (np.abs(along) <= 0.5 * _STEP_M + _MARGIN_M) & (beside <= left) & (beside >= right)
     return which[touch], at[touch]
 
 

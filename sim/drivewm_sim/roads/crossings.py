@@ -287,17 +287,18 @@ def _from_side_to_side(road: Road, s: float, ground: Ground) -> list[Stage]:
 def _free(found: list[Stage], ground: Ground, taken: list[Strip]) -> bool:
     """Whether a way runs clear of boxes and far enough from other crossings."""
     return bool(found) and all(
-        ground.clear(stage.a, stage.b) and all(_apart(stage, other) >= _APART_M for other in taken)
-        for stage in found
+        _apart(stage, taken) >= _APART_M and ground.clear(stage.a, stage.b) for stage in found
     )
 
 
-def _apart(stage: Stage, other: Strip) -> float:
-    """Metres between a stage and another crossing, roughly; far where they are on different levels."""
-    a, b = (np.linspace(p, q, 7) for p, q in ((stage.a, stage.b), (other.points[0], other.points[-1])))
-    if abs(a[3, 2] - b[3, 2]) > LEVEL_M:
+def _apart(stage: Stage, others: list[Strip]) -> float:
+    """Metres between a stage and the nearest other crossing of its level, roughly; inf: there is none."""
+    if not others:
         return math.inf
-    return float(np.hypot(*(a[:, None, :2] - b[None, :, :2]).transpose(2, 0, 1)).min())
+    first, last = (np.array([other.points[end] for other in others]) for end in (0, -1))
+    a, b = np.linspace(stage.a, stage.b, 7), np.linspace(first, last, 7, axis=1)
+    b = b[np.abs(a[3, 2] - b[:, 3, 2]) <= LEVEL_M].reshape(-1, 3)
+    return float(np.hypot(*(a[:, None, :2] - b[:, :2]).transpose(2, 0, 1)).min(initial=math.inf))
 
 
 def section_at(road: Road, s: float) -> LaneSection:

@@ -29,28 +29,24 @@ class Near:
     def pairs(self, queries: Float[ndarray, "m d"]) -> tuple[Int[ndarray, "p"], Int[ndarray, "p"]]:
         """Rows of queries and points that are at most `radius` apart, ordered by query, then by point."""
         i, j = np.floor(queries[:, :2] / self._radius).astype(np.int64).T
-        found_query, found_point = [], []
-        for di in (-1, 0, 1):
-            for dj in (-1, 0, 1):
-                key = self._key(i + di, j + dj)
-                first = np.searchsorted(self._sorted, key, side="left")
-                count = np.searchsorted(self._sorted, key, side="right") - first
-                query = np.repeat(np.arange(len(key)), count)
-                within = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)
-                found_query.append(query)
-                found_point.append(self._order[np.repeat(first, count) + within])
-        query, point = np.concatenate(found_query), np.concatenate(found_point)
+        columns = i[:, None] + np.array([-1, 0, 1])  # the three cells of one lie together in the index
+        first = np.searchsorted(self._sorted, self._key(columns, j[:, None] - 1), side="left")
+        last = np.searchsorted(self._sorted, self._key(columns, j[:, None] + 1), side="right")
+        count = (last - first).reshape(-1)
+        run = np.repeat(np.arange(len(count)), count)
+        within = np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
+        query, point = run // 3, self._order[first.reshape(-1)[run] + within]
         offset = queries[query, :2] - self._points[point, :2]
         keep = np.hypot(offset[:, 0], offset[:, 1]) <= self._radius
         query, point = query[keep], point[keep]
-        order = np.lexsort((point, query))
+        order = np.argsort(query * len(self._points) + point, kind="stable")
         return query[order], point[order]
 
 
 class Carriageway:
     """The ground that lanes cover."""
 
-    _REACH_M = 6.0
+    _MARGIN_M = 0.5  # lanes are widened by this at most
 
     def __init__(self, lanes: LaneGraph) -> None:
         lines = lanes.lines
@@ -59,10 +55,12 @@ class Carriageway:
         self._yaw = lines.yaw
         self._half_step = 0.5 * np.repeat(lines.step, count) + 0.02
         self._half_width = 0.5 * lanes.width
-        self._near = Near(self._points, self._REACH_M)
+        reach = float(np.hypot(self._half_step, self._half_width + self._MARGIN_M).max(initial=1.0))
+        self._near = Near(self._points, reach)
 
     def covers(self, points: Float[ndarray, "n 3"], margin: float = 0.0) -> Bool[ndarray, "n"]:
         """Whether points lie on a lane, widened by `margin` on both sides (negative: narrowed)."""
+        assert margin <= self._MARGIN_M
         query, at = self._near.pairs(points)
         offset = points[query] - self._points[at]
         cos, sin = np.cos(self._yaw[at]), np.sin(self._yaw[at])

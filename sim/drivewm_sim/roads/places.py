@@ -28,7 +28,8 @@ Doors = tuple[Int[ndarray, "d"], Float[ndarray, "d"], Float[ndarray, "d"]]
 def doors(walks: WalkGraph, carriageway: Carriageway, sidecar: Sidecar, name: str) -> Doors:
     """The doors of the sidecar; without any, one every 12 m on the side of sidewalks away from the road."""
     if sidecar.doors:
-        rows = [_door_at(walks, x, y, name) for x, y in sidecar.doors]
+        strips = Strips(walks, _DOOR_REACH_M)
+        rows = [_door_at(strips, walks, x, y, name) for x, y in sidecar.doors]
     else:
         rows = _doors_along(walks, carriageway)
     edge = np.array([row[0] for row in rows], np.int64)
@@ -39,9 +40,9 @@ def doors(walks: WalkGraph, carriageway: Carriageway, sidecar: Sidecar, name: st
     )
 
 
-def _door_at(walks: WalkGraph, x: float, y: float, name: str) -> tuple[int, float, float]:
+def _door_at(strips: Strips, walks: WalkGraph, x: float, y: float, name: str) -> tuple[int, float, float]:
     """The strip that a door opens to; the door lies at the strip's edge at most."""
-    edge, s, d = nearest_strip(walks, x, y, _DOOR_REACH_M)
+    edge, s, d = strips.nearest(x, y)
     if edge < 0:
         raise InputError(
             f"{name} sidecar, doors: ({x:g}, {y:g}) is over {_DOOR_REACH_M:g} m from every sidewalk; move it"
@@ -65,21 +66,25 @@ def _doors_along(walks: WalkGraph, carriageway: Carriageway) -> list[tuple[int, 
     return out
 
 
-def nearest_strip(walks: WalkGraph, x: float, y: float, reach: float) -> tuple[int, float, float]:
-    """The sidewalk or plaza nearest to a point, and s and d on it; -1: none within reach."""
-    ground = walks.kind < EdgeKind.ZEBRA
-    rows = np.repeat(np.arange(len(walks.length)), np.diff(walks.lines.start))
-    kept = np.flatnonzero(ground[rows])
-    if len(kept) == 0:
-        return -1, 0.0, 0.0
-    points = np.column_stack([walks.lines.x, walks.lines.y])[kept]
-    _, at = Near(points, reach).pairs(np.array([[x, y]]))
-    best, found = math.inf, (-1, 0.0, 0.0)
-    for edge in np.unique(rows[kept[at]]):
-        s, d = project(walks.lines, int(edge), x, y)
-        if abs(d) < best - 1e-9:
-            best, found = abs(d), (int(edge), float(s), float(d))
-    return found
+class Strips:
+    """The sidewalks and plazas, to find the one nearest to a point; `reach` is the furthest found."""
+
+    def __init__(self, walks: WalkGraph, reach: float) -> None:
+        lines = walks.lines
+        edge = np.repeat(np.arange(len(walks.length)), np.diff(lines.start))
+        kept = walks.kind[edge] < EdgeKind.ZEBRA
+        self._lines, self._edge = lines, edge[kept]
+        self._near = Near(np.column_stack([lines.x, lines.y])[kept], reach)
+
+    def nearest(self, x: float, y: float) -> tuple[int, float, float]:
+        """The strip nearest to a point, and s and d on it; -1: none within reach."""
+        _, at = self._near.pairs(np.array([[x, y]]))
+        best, found = math.inf, (-1, 0.0, 0.0)
+        for edge in np.unique(self._edge[at]):
+            s, d = project(self._lines, int(edge), x, y)
+            if abs(d) < best - 1e-9:
+                best, found = abs(d), (int(edge), float(s), float(d))
+        return found
 
 
 def bus_stop(document: OpenDrive, lanes: LaneGraph, walks: WalkGraph, stop: StopPlace) -> BusStop:
@@ -94,7 +99,7 @@ def bus_stop(document: OpenDrive, lanes: LaneGraph, walks: WalkGraph, stop: Stop
             xy, _ = road.point(np.array([stop.s]), 0.5 * (inner + outer))
             x, y = float(xy[0, 0]), float(xy[0, 1])
             s, _ = project(lanes.lines, int(k), x, y)
-            edge, edge_s, _ = nearest_strip(walks, x, y, _STOP_REACH_M)
+            edge, edge_s, _ = Strips(walks, _STOP_REACH_M).nearest(x, y)
             if edge < 0:
                 raise InputError(f"{where}: no sidewalk within {_STOP_REACH_M:g} m")
             return BusStop(lane=int(k), s=float(s), edge=edge, edge_s=edge_s)

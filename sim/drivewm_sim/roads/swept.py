@@ -116,13 +116,13 @@ def _swept(
     x = centre[:, :1] + c * outline[:, 0] - s * outline[:, 1]
     y = centre[:, 1:] + s * outline[:, 0] + c * outline[:, 1]
     left, right = np.full(len(yaw), half), np.full(len(yaw), half)
+    reach = round(LENGTH_M / step)
     for k in range(len(yaw)):
-        dx, dy = x - centre[k, 0], y - centre[k, 1]
-        beside = np.abs(dx * np.cos(yaw[k]) + dy * np.sin(yaw[k])) <= 0.75 * step
         # Only what passes here, not what comes by again after a long bend.
-        beside[: max(k - round(LENGTH_M / step), 0)] = False
-        beside[k + round(LENGTH_M / step) + 1 :] = False
-        d = (dy * np.cos(yaw[k]) - dx * np.sin(yaw[k]))[beside]
+        passing = slice(max(k - reach, 0), k + reach + 1)
+        dx, dy = x[passing] - centre[k, 0], y[passing] - centre[k, 1]
+        c, s = np.cos(yaw[k]), np.sin(yaw[k])
+        d = (dy * c - dx * s)[np.abs(dx * c + dy * s) <= 0.75 * step]
         if len(d):
             left[k], right[k] = max(half, d.max() + ASTRAY_M), max(half, ASTRAY_M - d.min())
     return left, right
