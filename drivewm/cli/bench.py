@@ -125,6 +125,7 @@ def endurance_figures(run: Endurance) -> dict[str, Any]:
         "contacts_in_sight_total": sum(run.contacts_in_sight.values()),
         "overlaps_per_hour": run.per_hour(run.overlaps),
         "vehicles_served": run.service.vehicles_served,
+        "vehicles_towed": run.service.vehicles_towed,
         "walks_served": run.service.walks_served,
         "speed_kept": run.speed_quarters[-1] / max(run.speed_quarters[0], 1e-9),
     }
@@ -205,6 +206,7 @@ def print_endurance(console: Console, runs: list[Endurance]) -> None:
         row(shown, *(f"{e.worst:.3g} ({e.over} over)" for e in extremes))
     row("vehicle jerk outside braking, p99", *(f"{r.jerk_p99:.1f}" for r in runs))
     row("vehicles served", *(f"{r.service.vehicles_served:.3f}" for r in runs))
+    row("vehicles towed out of a lock", *(str(r.service.vehicles_towed) for r in runs))
     row("walks served", *(f"{r.service.walks_served:.3f}" for r in runs))
     row("speed, first and last quarter", *(_ends(r.speed_quarters) for r in runs))
     row("walking, first and last quarter", *(_ends(r.walking_quarters) for r in runs))

@@ -39,6 +39,7 @@ class Intent(IntEnum):
     STANDING = 11  # at rest on the sidewalk
     QUEUING = 12  # a driver who stands at a signal, a junction or behind others
     CHANGING_LANE = 13
+    REVERSING = 14  # a driver who makes room for one whose way it bars
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from drivewm_sim.roads.lane_graph import LaneUse
 from drivewm_sim.roads.town import Town
 from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street import traffic, walks_arrivals
+from drivewm_sim.street.backing import towed
 from drivewm_sim.street.scripts import no_scripts
 from drivewm_sim.street.state import Cause, Model, Spawners, World, uid_of
 from drivewm_sim.street.traffic import Setting
@@ -77,7 +78,8 @@ class Service:
 
     vehicles_demanded: int
     vehicles_inserted: int
-    vehicles_finished: int  # those of the start among them
+    vehicles_finished: int  # those of the start among them, and those towed
+    vehicles_towed: int  # out of junctions where they were locked
     walks_demanded: int
     walks_begun: int
     walks_finished: int
@@ -228,6 +230,7 @@ class _Tally:
     driven: ndarray = field(default_factory=lambda: np.zeros(QUARTERS))
     walked: ndarray = field(default_factory=lambda: np.zeros(QUARTERS))
     people_gone: int = 0
+    towed: int = 0
 
     def add(self, quarter: int, world: World) -> None:
         cars, people = world.vehicles, world.pedestrians
@@ -262,6 +265,7 @@ def endure(town: Town, hours: float, seed: int, advance: Callable[[int], None] =
             contacts.watch(world, tick * DECISION_S)
         tally.add(tick * QUARTERS // ticks, world)
         tally.people_gone += int(walks_arrivals.at_goal(world.pedestrians.view(np.recarray)).sum())
+        tally.towed += int(towed(world.vehicles, setting.street.lanes.junction, world.tick + 1).sum())
         world = traffic.come_and_go(world, setting)
         if tick % SAMPLE_TICKS == 0:
             stops.watch(world, world.tick * DECISION_S)
@@ -271,6 +275,7 @@ def endure(town: Town, hours: float, seed: int, advance: Callable[[int], None] =
         vehicles_demanded=vehicles_due(begun, setting, world.tick * DECISION_S),
         vehicles_inserted=inserted,
         vehicles_finished=cars_before + inserted - len(world.vehicles),
+        vehicles_towed=tally.towed,
         walks_demanded=walks_due(begun, setting, world.tick * DECISION_S),
         walks_begun=len(world.pedestrians) - people_before + tally.people_gone,
         walks_finished=tally.people_gone,

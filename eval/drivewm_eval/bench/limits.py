@@ -1,7 +1,7 @@
 """What no body does: every agent of every tick against its limits.
 
-The kernels read the records as they are, before and after a tick; they call into no other file, so that
-numba's own cache is right about them.
+The kernels read the records as they are, before and after a tick. Numba's own cache would not notice when
+a number that they take from the simulator changes, so they are compiled each time, which takes a moment.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def jerk_percentile(extremes: Extremes, share: float) -> float:
     return float(_JERK_BIN * np.searchsorted(total, share * total[-1])) if total[-1] else 0.0
 
 
-@njit(cache=True)
+@njit
 @no_type_check
 def _note(k, value, uid, tick, extremes):
     if value > extremes.worst[k]:
@@ -77,7 +77,7 @@ def _note(k, value, uid, tick, extremes):
         extremes.over[k] += 1
 
 
-@njit(cache=True)
+@njit
 @no_type_check
 def watch_vehicles(was, cars, tick, extremes):
     """Notes what vehicles did between two instants 0.1 s apart; the rows are the same vehicles."""
@@ -96,7 +96,7 @@ def watch_vehicles(was, cars, tick, extremes):
         _note(_VEHICLE_JUMP, moved - max(a.speed, b.speed) * _DT, uid, tick, extremes)
 
 
-@njit(cache=True)
+@njit
 @no_type_check
 def watch_pedestrians(was, people, tick, extremes):
     """Notes what pedestrians did between two instants 0.1 s apart; the rows are the same people."""
@@ -112,7 +112,7 @@ def watch_pedestrians(was, people, tick, extremes):
         _note(_JUMP, moved - max(before, speed) * _DT, uid, tick, extremes)
 
 
-@njit(cache=True)
+@njit
 @no_type_check
 def too_near(people, nearest, level):
     """Pairs of rows [n, 2] whose centres are nearer than `nearest` m, on one level (m of height)."""

@@ -24,11 +24,14 @@ EXTENSION_M = 8.0
 """Way before and beyond a lane of a junction on which the body may still stand out of its lane."""
 WIDE_BEND_M = 35.0
 """Radius of the bends that buses and trucks take."""
+BUS_M, BUS_WIDTH_M = 12.0, 2.55
 REAR_AXLE = 0.3  # behind the box centre, of the length
 
 _STEP_M = 0.5
 _TURN = 0.1  # rad; straighter lanes are straight
 _BEND = 0.3  # rad; lesser turns are no bends
+_CHORD_M = 6.0  # along which a bend counts
+_OVER_M = 0.1  # out of its lane that a bus may stand
 
 
 class Way(NamedTuple):
@@ -40,6 +43,11 @@ class Way(NamedTuple):
     yaw: Float[ndarray, "n"]
     left: Float[ndarray, "n"]  # m that bodies cover to the left of the centre ...
     right: Float[ndarray, "n"]  # ... and to the right
+
+
+def swing(length: float, curvature: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
+    """Metres that the nose of a body is outside of the circle that its centre follows."""
+    return (0.125 + 0.5 * REAR_AXLE) * length * length * curvature
 
 
 def way_along(lanes: LaneGraph, lane: int, extended: bool) -> Way:
@@ -69,10 +77,14 @@ def way_along(lanes: LaneGraph, lane: int, extended: bool) -> Way:
 
 
 def lanes_for_heavy(lanes: LaneGraph) -> Bool[ndarray, "L"]:
-    """From which lanes buses and trucks find a way through the town, or off it, without a tight bend."""
+    """From which lanes buses and trucks find a way through the town, or off it, without a tight bend.
+
+    In a junction others keep off the ground that they sweep; between junctions it must be their own lane.
+    """
     lines = lanes.lines
     turn = np.abs(lines.yaw[lines.start[1:] - 1] - lines.yaw[lines.start[:-1]])
     out = (turn < _BEND) | (lanes.length >= WIDE_BEND_M * turn)
+    out &= (lanes.junction >= 0) | _holds_a_bus(lanes)
     out &= lanes.use == LaneUse.DRIVING
     source = np.repeat(np.arange(len(lanes.length)), np.diff(lanes.next_start))
     ends = np.diff(lanes.next_start) == 0
@@ -81,6 +93,22 @@ def lanes_for_heavy(lanes: LaneGraph) -> Bool[ndarray, "L"]:
         if (out <= onward).all():
             return out
         out &= onward
+
+
+def _holds_a_bus(lanes: LaneGraph) -> Bool[ndarray, "L"]:
+    """Whether the nose of a bus stays, but for a little, in its own lane."""
+    lines = lanes.lines
+    size = np.diff(lines.start)
+    lane = np.repeat(np.arange(len(size)), size)
+    point = np.arange(len(lane))
+    after = np.minimum(
+        point + np.ceil(_CHORD_M / lines.step[lane]).astype(np.int64), lines.start[lane + 1] - 1
+    )
+    bend = np.abs(lines.yaw[after] - lines.yaw[point]) / np.maximum(
+        (after - point) * lines.step[lane], _CHORD_M
+    )
+    over = swing(BUS_M, bend) - 0.5 * (lanes.width - BUS_WIDTH_M)
+    return np.maximum.reduceat(over, lines.start[:-1]) <= _OVER_M
 
 
 def _outside(lanes: LaneGraph, start: Int[ndarray, "L+1"], entries: Int[ndarray, "m"], lane: int) -> int:

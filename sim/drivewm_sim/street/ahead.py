@@ -23,7 +23,8 @@ SETTLE_M = 10.0  # way over which a body comes to where its driver steers to
 STRAIGHT_ON = 3  # times as many drive straight on as turn to either side
 _TURN = 0.5  # rad
 _BIKING = int(LaneUse.BIKING)
-_BUS, _TRUCK, _BICYCLE = int(Model.BUS), int(Model.TRUCK), int(Model.BICYCLE)
+_VAN, _TRUCK, _BUS = int(Model.VAN), int(Model.TRUCK), int(Model.BUS)
+_BICYCLE = int(Model.BICYCLE)
 
 
 class Ahead(NamedTuple):
@@ -211,7 +212,7 @@ def direction(u: float, view: Ahead) -> float:
 def speed_allowed(i: int, cars: Vehicles, lanes: LaneGraph, view: Ahead) -> float:
     """m/s that limits and bends, here and on the way, allow this driver."""
     factor = 1.0
-    if cars.model[i] == _BUS or cars.model[i] == _TRUCK:
+    if cars.model[i] in (_VAN, _BUS, _TRUCK):  # long ones need the bend slower to stay on their line
         factor = 0.85
     allowed = 1e3
     for k in range(view.counts[0]):

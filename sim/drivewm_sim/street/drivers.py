@@ -16,6 +16,7 @@ from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import Intent
 from drivewm_sim.street.ahead import Ahead, horizon, keep_path, look_ahead, no_view, speed_allowed
+from drivewm_sim.street.backing import BLOCKED_S, backs_out
 from drivewm_sim.street.driving import steer
 from drivewm_sim.street.following import (
     EMERGENCY,
@@ -37,6 +38,7 @@ from drivewm_sim.street.junctions import (
     Meeting,
     beyond_crossing,
     blocked_at,
+    first_of_stuck,
     has_conflicts,
     junction_ends,
     meet,
@@ -54,10 +56,11 @@ CYCLIST_MPS = 5.0  # what a cyclist likes, times its `desired`
 WINDOW_TICKS = 20  # a driver looks away at most once in so many decisions
 WARY_TICKS = 8  # between looks for kerbs that cannot be seen
 COURTEOUS = 2.5  # m/s^2, the most a driver brakes to let somebody into its lane
-EASED = 2.0  # m/s^2 of braking at which an emergency is over
+EASED = 1.0  # m/s^2 of braking at which an emergency is over
 FULL_ROOM_S = 25.0  # of waiting, not for a signal, before a full junction or crossing; then one squeezes in
 _DRIVING, _YIELDING, _BRAKING = int(Intent.DRIVING), int(Intent.YIELDING), int(Intent.BRAKING)
 _QUEUING, _CHANGING = int(Intent.QUEUING), int(Intent.CHANGING_LANE)
+_REVERSING = int(Intent.REVERSING)
 _REACTIVE, _SCRIPTED = int(Controller.REACTIVE), int(Controller.SCRIPTED)
 _OCCLUDED, _DELAY, _DISTRACTED = int(Cause.OCCLUDED), int(Cause.DELAY), int(Cause.DISTRACTED)
 _BY_SCRIPT, _MISJUDGED, _NO_CAUSE = int(Cause.SCRIPTED), int(Cause.MISJUDGED), int(Cause.NONE)
@@ -129,7 +132,7 @@ def _one_junction(
         return 1e6, 1e6, 0.0
     cars.reserved[i] = passing  # as it was, while this is decided
     blocked, fall_gap, fall_speed = 1e9, 1e6, 0.0
-    if not (inside and cars.stood[i] > STUCK_S):
+    if not (inside and cars.stood[i] > STUCK_S and first_of_stuck(i, e, met, cars)):
         ahead_mps = 1e3 if o < 0 else max(cars.speed[o] + 0.4 * gap, 1.5)
         blocked, fall_gap, fall_speed = blocked_at(i, e, ahead_mps, met, cars, street, grid, held, tick)
     decided = passing == j
@@ -316,9 +319,11 @@ def _decide_one(
     wanted = min(wanted, give)
     if speed < 0.1 and wanted < 0.15:
         wanted = min(wanted, -0.5)  # nobody creeps
+    if cars.stood[i] > BLOCKED_S and intent == _QUEUING and backs_out(i, cars, people):
+        intent = _REVERSING
     cars.intent[i] = intent
     cars.command[i] = max(wanted, -EMERGENCY)
-    cars.steer[i] = steer(i, cars, view)
+    cars.steer[i] = steer(i, cars, view) if speed >= 0.0 else cars.curvature[i]
 
 
 @kernel

@@ -23,11 +23,13 @@ from drivewm_sim.street.vectors import wrapped
 JERK = 8.0  # m/s^3 outside emergencies
 EMERGENCY_JERK = 60.0
 FADING = 0.75 * JERK  # m/s^3: the square of the braking per speed that is left
+BACK_MPS = 0.8  # backwards
 STRONGEST = 3.0  # m/s^2 of speeding up
 SIDEWAYS = 3.6  # m/s^2
 SIDEWAYS_JERK = 6.0  # m/s^3
 LOST_M = 1.6  # beside its lane, a vehicle steered from outside may be on another one
 _BRAKING, _YIELDING, _QUEUING = int(Intent.BRAKING), int(Intent.YIELDING), int(Intent.QUEUING)
+_REVERSING = int(Intent.REVERSING)
 _SCRIPTED, _EXTERNAL = int(Controller.SCRIPTED), int(Controller.EXTERNAL)
 _BICYCLE = int(Model.BICYCLE)
 
@@ -74,7 +76,12 @@ def _change_speed(i: int, cars: Vehicles, dt: float) -> float:
     before, was = cars.speed[i], cars.acceleration[i]
     wanted = min(max(cars.command[i], -EMERGENCY), STRONGEST)
     down, up = JERK * dt, JERK * dt
-    if cars.controller[i] == _EXTERNAL or cars.intent[i] == _BRAKING:
+    lowest = 0.0
+    if before < 0.0 or cars.intent[i] == _REVERSING:
+        lowest = -BACK_MPS
+        if cars.intent[i] != _REVERSING:
+            wanted = max(wanted, min(-4.0 * before, 1.5))  # rolls to a halt
+    elif cars.controller[i] == _EXTERNAL or cars.intent[i] == _BRAKING:
         down, up = EMERGENCY_JERK * dt, EMERGENCY_JERK * dt
     else:
         # Braking fades out towards the halt, so that it ends without a jolt.
@@ -82,9 +89,11 @@ def _change_speed(i: int, cars: Vehicles, dt: float) -> float:
         if was < -HARD - 0.2:
             up = EMERGENCY_JERK * dt
     cars.acceleration[i] = was + min(max(wanted - was, -down), up)
-    cars.speed[i] = max(before + cars.acceleration[i] * dt, 0.0)
-    if cars.speed[i] == 0.0 and cars.acceleration[i] < 0.0:
+    cars.speed[i] = max(before + cars.acceleration[i] * dt, lowest)
+    if cars.speed[i] == lowest and cars.acceleration[i] < 0.0:
         cars.acceleration[i] = 0.0
+    if cars.intent[i] != _REVERSING and -0.02 < cars.speed[i] < 0.0:
+        cars.speed[i], cars.acceleration[i] = 0.0, 0.0
     return 0.5 * (before + cars.speed[i]) * dt
 
 

@@ -9,7 +9,7 @@ import math
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.street.ahead import Ahead, bounds, place
+from drivewm_sim.street.ahead import Ahead, bounds, direction, place
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.state import PAST, Model, Vehicles
@@ -22,7 +22,9 @@ MIN_GAP = 2.0  # m to a standing leader
 LEVEL_M = 2.5  # of height: who is further up or down is on another level
 BESIDE_CYCLIST_M = 1.1  # room that drivers leave beside a cyclist whom they pass
 BESIDE_M = 0.25  # ... and beside a vehicle
-LOCKED_S = 40.0  # of standing, both, after which of two bodies in each other's way the lower uid goes
+SQUEEZE_S = 6.0  # of standing, after which room is scarce
+CREEP_MPS = 1.0  # at which one who stands sets off
+SLIM_M = 0.05  # ... where room is scarce
 _LONGEST_M = 7.0  # from a vehicle's centre to its corner
 _BICYCLE, _TRUCK, _BUS = int(Model.BICYCLE), int(Model.TRUCK), int(Model.BUS)
 
@@ -123,8 +125,24 @@ def stale_speed(o: int, lag: int, cars: Vehicles, tick: int) -> float:
 
 
 @kernel
-def _across_path(o: int, half: float, cars: Vehicles, view: Ahead) -> tuple[float, float, float, float]:
-    """Where the body of o lies in the band |d| < half: nearest u, its speeds along and across the way.
+def _swing(u: float, length: float, view: Ahead) -> float:
+    """Metres that the nose of a body swings out of a bend to its right, when it is u metres ahead.
+
+    The rear axle rolls 0.3 of the length behind the centre, which follows the way (`roads.swept`).
+    """
+    turn = wrapped(direction(u, view) - direction(max(u - length, 0.0), view))
+    return min(max(0.275 * length * turn, -1.0), 1.0)
+
+
+@kernel
+def _across_path(
+    o: int, half: float, slim: float, length: float, cars: Vehicles, view: Ahead
+) -> tuple[float, float, float, float]:
+    """Where the body of o lies in a band round the way, widened by what a body of this length sweeps.
+
+    half, slim: m to either side, of the band and of the body.
+
+    Nearest u; its speeds along and across the way.
 
     The last value is how far (m) it must move across to be out of the band. u is inf if it is not in it.
     """
@@ -137,22 +155,26 @@ def _across_path(o: int, half: float, cars: Vehicles, view: Ahead) -> tuple[floa
         lowest, highest = min(lowest, d), max(highest, d)
         if u < nearest:
             nearest, yaw = u, there
-    if lowest > half or highest < -half:
+    # Stop lines are where the nose of who turns just passes: no more room than that is asked for beside it.
+    swing = _swing(nearest, length, view)
+    left, right = max(half, slim - swing), max(half, slim + swing)
+    if lowest > left or highest < -right:
         return math.inf, 0.0, 0.0, 0.0
     turn = cars.yaw[o] - yaw
     across = cars.speed[o] * math.sin(turn)
-    way = half - lowest if across > 0.0 else highest + half
+    way = left - lowest if across > 0.0 else highest + right
     return nearest, cars.speed[o] * math.cos(turn), abs(across), way
 
 
 @inlined
 def _give_to_body(
-    i: int, o: int, half: float, reach: float, desired: float, cars: Vehicles, view: Ahead
+    i: int, o: int, reach: float, desired: float, cars: Vehicles, view: Ahead
 ) -> tuple[float, bool]:
     """Acceleration that does not run into the body of o (1e6: clear), and whether it is an emergency."""
-    if cars.stood[i] > LOCKED_S and cars.stood[o] > LOCKED_S and cars.uid[i] < cars.uid[o]:
-        return 1e6, False  # two who block each other would stand for ever
-    u, along, across, way = _across_path(o, half, cars, view)
+    slim, half = 0.5 * cars.width[i] + SLIM_M, 0.5 * cars.width[i] + BESIDE_M
+    if cars.stood[i] >= SQUEEZE_S and (cars.stood[o] < SQUEEZE_S or cars.uid[i] < cars.uid[o]):
+        half = slim  # of two who stand nose to nose one squeezes past in the end
+    u, along, across, way = _across_path(o, half, slim, cars.length[i], cars, view)
     speed, front = cars.speed[i], 0.5 * cars.length[i]
     gap = u - front
     if u == math.inf or gap > reach or u < -front:
@@ -160,7 +182,7 @@ def _give_to_body(
     if across > 0.5 and across > 0.5 * abs(along):
         # It crosses: come when it is gone.
         t, room = way / across + 0.4, max(gap - 0.5, 0.1)
-        if speed * t <= room:
+        if max(speed, CREEP_MPS) * t <= room:
             return 1e6, False
         # At an even rate one either halts there before it is gone, or arrives as it goes.
         halts = 2.0 * room < speed * t
@@ -186,8 +208,7 @@ def body_in_the_way(
     low_x, high_x, low_y, high_y = bounds(reach, view)
     pad = _LONGEST_M
     wanted, emergency = 1e6, False
-    # Two who stand nose to nose squeeze past each other in the end.
-    half = 0.5 * cars.width[i] + (BESIDE_M if cars.stood[i] < 6.0 else 0.05)
+    half = 0.5 * cars.width[i] + BESIDE_M
     c, s = math.cos(cars.yaw[i]), math.sin(cars.yaw[i])
     for cx in range(math.floor((low_x - pad) / CELL_M), math.floor((high_x + pad) / CELL_M) + 1):
         for cy in range(math.floor((low_y - pad) / CELL_M), math.floor((high_y + pad) / CELL_M) + 1):
@@ -203,9 +224,9 @@ def body_in_the_way(
                 if same_lane and abs(wrapped(cars.yaw[o] - cars.yaw[i])) < 0.2:
                     continue  # `leader` knows
                 u, d, _ = place(cars.x[o], cars.y[o], view)
-                if u > reach + pad or abs(d) > half + 0.5 * (cars.length[o] + cars.width[o]):
+                if u > reach + pad or abs(d) > half + 1.0 + 0.5 * (cars.length[o] + cars.width[o]):
                     continue
-                give, hard = _give_to_body(i, o, half, reach, desired, cars, view)
+                give, hard = _give_to_body(i, o, reach, desired, cars, view)
                 if give < wanted:
                     wanted, emergency = give, hard
     return wanted, emergency

@@ -31,6 +31,7 @@ from drivewm_sim.street.state import PATH, Vehicles
 WATCH_M = 80.0  # up the road, for those who come
 PATIENCE_S = 20.0  # of standing at the line, then one has the next turn
 STUCK_S = 30.0  # of standing inside a junction, then only bodies count
+TURN_S = 10.0  # ... and one of them after the other: so long
 AT_THE_LINE_M = 8.0  # who stands further away than this stands in a queue
 SET_OFF = 1.2  # m/s^2, with which drivers reckon
 QUEUE_M, QUEUE_MPS = 50.0, 2.5  # so far beyond a junction drivers look for a queue: what is slower than this
@@ -287,6 +288,18 @@ def blocked_at(
         at += lanes.length[mine]
         k += 1
     return blocked, follow_gap, follow_speed
+
+
+@inlined
+def first_of_stuck(i: int, ei: int, met: Meeting, cars: Vehicles) -> bool:
+    """Whether no other who is stuck in the junction moves before i; each has some time for it."""
+    e, before = met.first[met.junction[ei]], 0
+    while e >= 0:
+        o = e // 2
+        if met.nth[e] <= 0 and cars.stood[o] > STUCK_S and cars.uid[o] < cars.uid[i]:
+            before += 1
+        e = met.following[e]
+    return cars.stood[i] > STUCK_S + before * TURN_S
 
 
 @inlined

@@ -27,6 +27,8 @@ FROM_KERB_M = 0.8  # where cyclists ride in a lane of cars
 CHANGE_MPS = 1.2  # sideways while changing: 3.5 m in 3 s
 SHIFT_MPS = 0.6  # sideways within the lane
 PASS_M = 35.0  # before somebody at the side, a driver begins to move over
+LEAVING_M = 0.4  # from the centre of the lane: then the others have to reckon with one who changes
+_UNSAFE = 1e3
 _BIKING = int(LaneUse.BIKING)
 _BICYCLE = int(Model.BICYCLE)
 
@@ -81,25 +83,25 @@ def _last_on(
 def _safe_gain(
     i: int, lane: int, now: float, desired: float, cars: Vehicles, occ: Occupancy, lanes: LaneGraph
 ) -> float:
-    """m/s^2 that a change brings i, less what the one behind loses; -1e3 when it is not safe."""
+    """m/s^2 that a change brings i, less what the one behind loses; -_UNSAFE when it is not safe."""
     s, _ = project(lanes.lines, lane, cars.x[i], cars.y[i])
     ahead, behind, back = neighbours(i, lane, s, cars, occ, lanes)
     mine = free_road(i, desired, cars)
     if ahead >= 0:
         gap = cars.s[ahead] - s - 0.5 * (cars.length[i] + cars.length[ahead])
         if gap < 2.0 + 1.5 * max(cars.speed[i] - cars.speed[ahead], 0.0):
-            return -1e3
+            return -_UNSAFE
         mine = min(mine, follow(i, gap, cars.speed[ahead], desired, cars))
     loss = 0.0
     if behind >= 0:
         gap = back - 0.5 * (cars.length[i] + cars.length[behind])
         closing = max(cars.speed[behind] - cars.speed[i], 0.0)
         if gap < 2.0 + 0.3 * cars.speed[behind] + CLOSING_S * closing:
-            return -1e3
+            return -_UNSAFE
         speed = max(lanes.limit[lane] * cars.desired[behind], 1.0)
         theirs = follow(behind, gap, cars.speed[i], speed, cars)
         if theirs < -SAFE:
-            return -1e3
+            return -_UNSAFE
         loss = max(min(cars.acceleration[behind], 1.0) - theirs, 0.0)
     for m in range(2):  # somebody may be on the way there from the other side
         beyond = lanes.left[lane] if m == 0 else lanes.right[lane]
@@ -107,9 +109,9 @@ def _safe_gain(
             for n in range(occ.lane_first[beyond], occ.lane_first[beyond + 1]):
                 o = occ.lane_rows[n]
                 if cars.change_to[o] == lane and abs(cars.s[o] - s) < 20.0:
-                    return -1e3
+                    return -_UNSAFE
     if mine < -SAFE:
-        return -1e3
+        return -_UNSAFE
     return mine - now - POLITENESS * loss
 
 
@@ -123,10 +125,18 @@ def _leads_on(lane: int, lanes: LaneGraph) -> bool:
 def consider(
     i: int, now: float, desired: float, cars: Vehicles, occ: Occupancy, lanes: LaneGraph, tick: int
 ) -> None:
-    """Begins a change of lanes when it is worth it; `now` is the acceleration in the present lane."""
+    """Begins a worthwhile change of lanes, or gives it up; `now` is the acceleration in this lane."""
     lane = cars.lane[i]
     left, right = lanes.left[lane], lanes.right[lane]
-    if (left < 0 and right < 0) or cars.change_to[i] >= 0 or (tick + cars.uid[i]) % EVERY_TICKS != 0:
+    if cars.change_to[i] >= 0:
+        # Who has not left its lane yet can think better of it.
+        if (
+            abs(cars.offset[i]) < LEAVING_M
+            and _safe_gain(i, cars.change_to[i], now, desired, cars, occ, lanes) < -0.5 * _UNSAFE
+        ):
+            cars.change_to[i] = -1
+        return
+    if (left < 0 and right < 0) or (tick + cars.uid[i]) % EVERY_TICKS != 0:
         return
     if cars.model[i] == _BICYCLE or lanes.junction[lane] >= 0 or abs(cars.offset[i]) > 0.5:
         return

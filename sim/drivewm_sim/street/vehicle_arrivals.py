@@ -16,10 +16,11 @@ from numpy import ndarray
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_height, line_point, project
 from drivewm_sim.randomness import ARRIVAL, TRAITS, normal, uniform
-from drivewm_sim.roads.lane_graph import LaneUse
+from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
 from drivewm_sim.roads.town import Demand, Street
 from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street import state
+from drivewm_sim.street.backing import towed
 from drivewm_sim.street.following import LEVEL_M, MIN_GAP, idm, pull
 from drivewm_sim.street.state import NOBODY, PAST, PATH, Controller, Model, Pedestrians, Vehicles, World
 
@@ -91,8 +92,8 @@ def arrive(world: World, street: Street, demand: Demand, seed: int) -> World:
 
 
 def depart(world: World, street: Street) -> World:
-    """The world without those who have driven off the map."""
-    gone = off_the_map(world.vehicles, street)
+    """The world without those who have driven off the map, or who are towed away."""
+    gone = off_the_map(world.vehicles, street) | towed(world.vehicles, street.lanes.junction, world.tick)
     return world._replace(vehicles=world.vehicles[~gone]) if gone.any() else world
 
 
@@ -241,17 +242,29 @@ def _room(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
 
 def _crossed_nearby(people: ndarray, lane: int, street: Street) -> bool:
     """Whether somebody is on the road so near to the entry that a driver coming in never saw them."""
-    lanes = street.lanes
-    rows = slice(lanes.crossing_start[lane], lanes.crossing_start[lane + 1])
-    return bool(_anybody_on(people, lanes.crossing[rows], lanes.crossing_in[rows]))
+    return bool(_anybody_on(people, _crossed_within(street.lanes, lane, SIGHT_M)))
+
+
+def _crossed_within(lanes: LaneGraph, entry: int, reach: float) -> Int[ndarray, "n"]:
+    """The strips that lead over an entry, or over lanes that follow it, so many metres from its beginning."""
+    found: list[int] = []
+    ahead = [(entry, 0.0)]
+    while ahead:
+        lane, at = ahead.pop()
+        rows = slice(lanes.crossing_start[lane], lanes.crossing_start[lane + 1])
+        found += lanes.crossing[rows][at + lanes.crossing_in[rows] < reach].tolist()
+        at += float(lanes.length[lane])
+        if at < reach:
+            ahead += [(int(k), at) for k in lanes.next[lanes.next_start[lane] : lanes.next_start[lane + 1]]]
+    return np.unique(np.array(found, np.int64))
 
 
 @kernel
-def _anybody_on(people: Pedestrians, crossing: Int[ndarray, "n"], begins: Float[ndarray, "n"]) -> bool:
+def _anybody_on(people: Pedestrians, crossings: Int[ndarray, "n"]) -> bool:
     for p in range(len(people)):
         if people.intent[p] in (_CROSSING, _RUNNING, _PAUSING, _HESITATING, _TURNING):
-            for k in range(len(crossing)):
-                if crossing[k] == people.crossing[p] and begins[k] < SIGHT_M:
+            for k in range(len(crossings)):
+                if crossings[k] == people.crossing[p]:
                     return True
     return False
 
@@ -290,6 +303,18 @@ def _entry_speed(cars: ndarray, agent: dict[str, Any], street: Street) -> float:
 
 
 @kernel
+def _along(lines: Lines, lane: int, x: float, y: float) -> tuple[float, float]:
+    """s and d on a lane that goes on straight: entries are short, and who has just left one is near."""
+    s, d = project(lines, lane, x, y)
+    last = lines.start[lane + 1] - 1
+    if s < lines.step[lane] * (last - lines.start[lane]) - 1e-6:
+        return s, d
+    c, sine = math.cos(lines.yaw[last]), math.sin(lines.yaw[last])
+    dx, dy = x - lines.x[last], y - lines.y[last]
+    return s + max(c * dx + sine * dy, 0.0), c * dy - sine * dx
+
+
+@kernel
 def _speed_behind(
     cars: Vehicles, lines: Lines, lane: int, s: float, x: float, y: float, z: float, length: float,
     width: float, model: int, free: float, cap: float, headway: float, comfort: float,
@@ -298,7 +323,7 @@ def _speed_behind(
     for k in range(len(cars)):
         if math.hypot(cars.x[k] - x, cars.y[k] - y) >= SIGHT_M or abs(cars.z[k] - z) >= LEVEL_M:
             continue
-        there, d = project(lines, lane, cars.x[k], cars.y[k])
+        there, d = _along(lines, lane, cars.x[k], cars.y[k])
         back = there - 0.5 * cars.length[k]
         beside = 0.5 * (cars.width[k] + width) + SIDE_M
         if back < nearest and (abs(d) < beside or cars.lane[k] == lane or cars.change_to[k] == lane):
