@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,12 @@ from drivewm_sim.ego_planner import (
     PredictorFutures,
     constant_velocity_futures,
 )
-from drivewm_sim.ego_route import LineRoute, StopLine, ego_state
+from drivewm_sim.ego_right_of_way import for_right_of_way
+from drivewm_sim.ego_route import Crossing, GiveWay, LineRoute, StopLine, ego_state
+from drivewm_sim.ego_rules import FREE, HARD, look
 from drivewm_sim.ego_way import choose_way
+from drivewm_sim.lines import make_lines
+from drivewm_sim.plans import steering
 from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.roads.towns import load_town
 from drivewm_sim.simulator import EgoCommand, Frame, Intent, Scenario
@@ -88,6 +93,83 @@ def test_a_red_signal_is_stopped_at_and_a_green_one_passed(policy: type, shown: 
     if not passes:
         assert speed(frames[-1]) < 0.3
         assert front(frames[-1]) > 100.0
+
+
+@pytest.mark.parametrize(
+    ("shown", "passes"), [(Aspect.RED, True), (Aspect.YELLOW, True), (Aspect.GREEN, False)]
+)
+def test_who_waits_at_a_red_light_is_not_given_way_to(shown: Aspect, passes: bool) -> None:
+    """The ego used to stop on a junction for them, and nobody moved until their light changed."""
+    waits = Other(x=112.0, y=-3.0, intent=Intent.WAITING)
+    route = straight_route(crossings=(Crossing(s_in=110.0, s_out=114.0, signal=0),))
+    frames, _ = drive(RulePolicy(route, SCENARIO, 1), StraightStreet(waits, signals=(int(shown),)), 15.0)
+    assert (front(frames[-1]) > 114.0) == passes
+
+
+def coming(
+    y: float,
+    vy: float,
+    signals: tuple[int, ...] = (),
+    speed: float = 8.0,
+    x: float = 75.0,
+    signal: int = -1,
+    first: bool = True,
+) -> float:
+    """What right of way leaves an ego at (50, 0) whose lane meets a way northwards along x = 75."""
+    others = make_lines([np.array([[75.0, -40.0], [75.0, 20.0]])])
+    place = GiveWay(
+        stop_s=70.0, s_in=72.5, s_out=77.5, lines=others, line=0, enters=34.0, at_in=37.5, at_out=42.5,
+        signal=signal, first=first,
+    )  # fmt: skip
+    frame = make_frame(
+        Other(x=x, y=y, vy=vy, kind=Kind.VEHICLE, intent=Intent.DRIVING), speed=speed, signals=signals
+    )
+    return for_right_of_way(look(frame, replace(straight_route(), give_ways=(place,))))
+
+
+def test_the_ego_stops_for_whoever_goes_first() -> None:
+    assert -HARD < coming(y=-25.0, vy=8.0) < -0.5
+    assert coming(y=0.0, vy=0.1) < -0.5  # all but stands there
+
+
+def test_who_turns_in_front_of_the_ego_against_the_rules_is_braked_for_once_there() -> None:
+    assert coming(y=-10.0, vy=4.0, first=False) == FREE
+    assert coming(y=-2.0, vy=4.0, first=False) < -0.5
+
+
+def test_the_ego_goes_where_nobody_comes() -> None:
+    assert coming(y=15.0, vy=8.0) == FREE  # has passed
+    assert coming(y=-38.0, vy=2.0) == FREE  # comes later
+    assert coming(y=-10.0, vy=0.0) == FREE  # lets the ego go
+    assert coming(y=-10.0, vy=8.0, x=79.0) == FREE  # on another lane
+    assert coming(y=10.0, vy=-8.0) == FREE  # in the other direction
+    assert coming(y=-10.0, vy=8.0, signals=(int(Aspect.RED),), signal=0) == FREE
+
+
+def test_a_route_that_turns_off_gives_way_to_oncoming_vehicles() -> None:
+    street = load_town("grid").street
+    ways = [choose_way(street, seed) for seed in range(8)]
+    places = [place for way in ways for place in way.route.give_ways]
+    assert places
+    for place in places:
+        assert place.stop_s < place.s_out
+        assert place.s_in < place.s_out
+        assert place.at_in < place.at_out
+
+
+def test_the_ego_keeps_to_its_lane_in_a_tight_bend() -> None:
+    """It used to cut a bend of 16 m radius by 0.9 m, into the oncoming lane."""
+    angle = np.linspace(0.0, np.pi / 2, 60)
+    bend = np.column_stack([80.0 + 16.0 * np.sin(angle), 16.0 - 16.0 * np.cos(angle)])
+    lines = make_lines([np.concatenate([[[0.0, 0.0]], bend, [[96.0, 60.0]]])])
+    route = LineRoute(lines=lines, line=0, cap=np.full(len(lines.x), 20.0))
+    x, y, yaw, off = 50.0, 0.0, 0.0, []
+    for _ in range(100):
+        ego = ego_state(make_frame(x=x, y=y, yaw=yaw, speed=7.0), route)
+        off.append(abs(ego.d))
+        yaw += 0.7 * steering(ego, route, 0.0)
+        x, y = x + 0.7 * np.cos(yaw), y + 0.7 * np.sin(yaw)
+    assert max(off) < 0.5
 
 
 def test_the_road_caps_the_speed() -> None:

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from drivewm.types import Kind
 from drivewm_sim.ego import POLICIES
+from drivewm_sim.ego_way import come_in
 from drivewm_sim.embedded import PERCEPTION_M, EmbeddedSimulator
+from drivewm_sim.episode_plan import plan_episode
+from drivewm_sim.roads.towns import load_town
 from drivewm_sim.sensors.suite import SensorSuite
 from drivewm_sim.simulator import DECISION_S, Agents, EgoCommand, Frame, Intent, Scenario
 
@@ -171,6 +174,32 @@ def test_branches_differ_where_the_ego_does_and_agree_before() -> None:
     braked = [simulator.step(EgoCommand(acceleration=-4.0)) for _ in range(20)]
     assert start.index == 0
     assert np.hypot(*(gone[-1].truth.pose[0, :2] - braked[-1].truth.pose[0, :2])) > 5.0
+
+
+@pytest.mark.parametrize("seed", [1002, 1003])
+def test_an_episode_does_not_begin_with_the_ego_upon_somebody(seed: int) -> None:
+    """In a crowd the ego was put where people stood, at full speed."""
+    frames = play(seed, 2.0, town="plaza")
+    assert not [e for frame in frames for e in frame.events if e.name == "contact"]
+
+
+@pytest.mark.parametrize("town", ["grid", "plaza"])
+def test_a_situation_is_staged_where_the_ego_comes_before_the_episode_ends(town: str) -> None:
+    """Most were staged too far away, and the episode ended before they began."""
+    scenario = Scenario(town=town, situations=("jaywalk",))
+    for seed in range(4):
+        plan = plan_episode(load_town(town), scenario, seed)
+        (staged,), way = plan.situations, plan.way
+        at = way.route.locate(np.array([[staged.director["x"], staged.director["y"]]]))[0][0] - way.start_s
+        comes = come_in(way, plan.setting.street.signals, scenario.warm_up_s, 22.5, scenario.ego_speed_mps)
+        assert at < comes + 2.0
+
+
+def test_episodes_begin_anywhere_in_the_cycle_of_the_signals() -> None:
+    """All of a town used to begin at the same colours."""
+    scenario = Scenario(town="grid", warm_up_s=0.0)
+    shown = {EmbeddedSimulator().reset(scenario, seed).signals for seed in range(8)}
+    assert len(shown) > 3
 
 
 def test_the_ego_does_what_it_is_told() -> None:

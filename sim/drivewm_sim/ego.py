@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from drivewm_sim.ego_planner import PlannerPolicy
+from drivewm_sim.ego_right_of_way import for_right_of_way
 from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.ego_rules import emergency, follow, for_pedestrians, for_signals, look, smoothed
 from drivewm_sim.plans import PLANS, PlanStart, plan_command, plan_start, steering
@@ -31,7 +32,12 @@ class RulePolicy:
 
     def command(self, frame: Frame) -> EgoCommand:
         around = look(frame, self._route)
-        wanted = min(follow(around, self._desired), for_pedestrians(around, True), for_signals(around))
+        wanted = min(
+            follow(around, self._desired),
+            for_pedestrians(around, True),
+            for_signals(around),
+            for_right_of_way(around),
+        )
         self.before = EgoCommand(
             acceleration=smoothed(self.before.acceleration, wanted),
             curvature=steering(around.ego, self._route, 0.0),
@@ -68,6 +74,7 @@ class RandomPolicy:
             follow(around, max(desired, 15.0)),
             for_pedestrians(around, self._draw(4) < 0.5),
             for_signals(around),
+            for_right_of_way(around),
         )
         self._acceleration = smoothed(self._acceleration, wanted)
         target = 0.8 * (self._draw(5) - 0.5)

@@ -25,6 +25,11 @@ class Crossing:
 
     s_in: float
     s_out: float
+    signal: int = -1  # of the people: row of `Frame.signals`; -1: none
+
+    def open(self, frame: Frame) -> bool:
+        """Whether people may set off: at a crossing without a signal always."""
+        return self.signal < 0 or not frame.signals or frame.signals[self.signal] == Aspect.GREEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,34 @@ class StopLine:
         return Aspect(int(frame.signals[self.signal])) if frame.signals else Aspect.GREEN
 
 
+@dataclass(frozen=True, kw_only=True)
+class GiveWay:
+    """A stretch of the route that vehicles on another way drive over."""
+
+    stop_s: float  # where the ego waits for them (m along the route) ...
+    s_in: float  # ... and between which of its bodies touch theirs
+    s_out: float
+    lines: Lines
+    line: int  # the others' way
+    enters: float  # m along that way: where it enters the junction ...
+    at_in: float  # ... and the same stretch
+    at_out: float
+    first: bool = True  # they go first; otherwise they only do when they are there already
+    signal: int = -1  # that lets them in: row of `Frame.signals`; -1: none
+
+    @property
+    def xy(self) -> Float[ndarray, "2"]:
+        """Where the stretch begins on the others' way."""
+        return np.array(line_point(self.lines, self.line, max(self.at_in, 0.0), 0.0)[:2])
+
+    def locate(
+        self, xy: Float[ndarray, "N 2"]
+    ) -> tuple[Float[ndarray, "N"], Float[ndarray, "N"], Float[ndarray, "N"]]:
+        """s, d and yaw of the others' way at the point of it that is nearest to each position."""
+        s, d = _locate(self.lines, self.line, np.ascontiguousarray(xy))
+        return s, d, _points(self.lines, self.line, s, np.zeros(len(s)))[:, 2]
+
+
 class EgoRoute(Protocol):
     """The ego's way: s along it in driving direction, d to its left (metres). Axis: N points."""
 
@@ -50,6 +83,9 @@ class EgoRoute(Protocol):
 
     @property
     def stop_lines(self) -> tuple[StopLine, ...]: ...
+
+    @property
+    def give_ways(self) -> tuple[GiveWay, ...]: ...
 
     def locate(self, xy: Float[ndarray, "N 2"]) -> tuple[Float[ndarray, "N"], Float[ndarray, "N"]]:
         """s and d of the point of the route that is nearest to each position."""
@@ -89,6 +125,7 @@ class LineRoute:
     cap: Float[ndarray, "n"]  # m/s, at the points of the line
     crossings: tuple[Crossing, ...] = ()
     stop_lines: tuple[StopLine, ...] = ()
+    give_ways: tuple[GiveWay, ...] = ()
 
     @property
     def length(self) -> float:

@@ -133,9 +133,13 @@ def _people(around: Surroundings) -> list[_Person]:
 
 
 def _give_way(around: Surroundings, person: _Person) -> float:
-    """Stops before the crossing that somebody uses or waits at."""
+    """Stops before the crossing that somebody uses, or waits at without being held back by a signal."""
     ego = around.ego
-    used = [c for c in around.route.crossings if c.s_in - 1.0 < person.s < c.s_out + 1.0]
+    used = [
+        c
+        for c in around.route.crossings
+        if c.s_in - 1.0 < person.s < c.s_out + 1.0 and (person.crossing or c.open(around.frame))
+    ]
     leaves = person.crossing and person.d * person.across > 0 and abs(person.d) > _LANE_HALF_M
     if not used or leaves:
         return FREE

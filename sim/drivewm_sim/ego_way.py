@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from drivewm.errors import InputError
-from drivewm_sim.ego_route import Crossing, LineRoute, StopLine
+from drivewm_sim.ego_route import Crossing, GiveWay, LineRoute, StopLine
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import make_lines
 from drivewm_sim.randomness import EGO, uniform
 from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
+from drivewm_sim.roads.signals import Aspect, Signals, aspect
 from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street import state
@@ -24,6 +26,7 @@ EGO_UID = 0
 LONGEST_M = 500.0
 SHORTEST_M = 100.0
 START_M = 12.0  # along the first lane, so that the whole ego is on the map
+OTHERS_M = 40.0  # of the way of others who go first
 _TRIES = 24
 _MARKED = (EdgeKind.ZEBRA, EdgeKind.SIGNAL)
 
@@ -91,6 +94,26 @@ def _next(cars: Vehicles, lane: int, lanes: LaneGraph, seed: int) -> int:
     return following
 
 
+def come_in(way: EgoWay, signals: Signals, begin_s: float, seconds: float, speed: float) -> float:
+    """Metres from its start that the ego has come after so many seconds, alone on the street.
+
+    It drives `speed` m/s, or what the road allows, and waits at red; at the start it is `begin_s` seconds.
+    """
+    s, time = way.start_s, 0.0
+    lines = iter(way.route.stop_lines)
+    line = next(lines, None)
+    while time < seconds and s < way.route.length:
+        if line is not None and s >= line.s:
+            shows, left = aspect(signals, line.signal, begin_s + time)
+            if shows == Aspect.RED:
+                time += left
+            line = next(lines, None)
+            continue
+        s += 1.0
+        time += 1.0 / min(speed, way.route.speed_cap(s))
+    return s - way.start_s
+
+
 def lane_route(street: Street, way: tuple[int, ...]) -> LineRoute:
     """The way as one line, with the marked crossings and stop lines on it."""
     lanes = street.lanes
@@ -99,10 +122,11 @@ def lane_route(street: Street, way: tuple[int, ...]) -> LineRoute:
     crossings, stop_lines = [], []
     for k, lane in enumerate(way):
         for c in range(lanes.crossing_start[lane], lanes.crossing_start[lane + 1]):
-            if street.walks.kind[lanes.crossing[c]] not in _MARKED:
+            edge = lanes.crossing[c]
+            if street.walks.kind[edge] not in _MARKED:
                 continue
             begin, end = float(at[k] + lanes.crossing_in[c]), float(at[k] + lanes.crossing_out[c])
-            crossings.append(Crossing(s_in=begin, s_out=end))
+            crossings.append(Crossing(s_in=begin, s_out=end, signal=int(street.walks.signal[edge])))
         if k + 1 < len(way) and lanes.signal[way[k + 1]] >= 0:
             stop_lines.append(
                 StopLine(s=float(at[k] + lanes.stop_s[lane]), signal=int(lanes.signal[way[k + 1]]))
@@ -114,12 +138,60 @@ def lane_route(street: Street, way: tuple[int, ...]) -> LineRoute:
         lines=line,
         line=0,
         cap=cap,
-        crossings=tuple(sorted(set(crossings), key=lambda c: (c.s_in, c.s_out))),
+        crossings=tuple(sorted(set(crossings), key=lambda c: (c.s_in, c.s_out, c.signal))),
         stop_lines=tuple(stop_lines),
+        give_ways=_give_ways(lanes, way, at),
     )
 
 
-def _joined(lanes: LaneGraph, way: tuple[int, ...]) -> Float[ndarray, "n 3"]:
+def _give_ways(lanes: LaneGraph, way: tuple[int, ...], at: Float[ndarray, "n+1"]) -> tuple[GiveWay, ...]:
+    """Where other lanes of junctions meet the way."""
+    out, stop_s = [], 0.0
+    for k, lane in enumerate(way):
+        if lanes.junction[lane] < 0:
+            stop_s = float(at[k] + lanes.stop_s[lane])
+            continue
+        for b in range(lanes.conflict_start[lane], lanes.conflict_start[lane + 1]):
+            other = int(lanes.conflict_lane[b])
+            if other in way:
+                continue
+            first = bool(lanes.conflict_priority[b] < 0)
+            for chain in _leading_to(lanes, other) if first else [(other,)]:
+                enters = float(lanes.length[list(chain[:-1])].sum())
+                out.append(
+                    GiveWay(
+                        stop_s=stop_s,
+                        s_in=float(at[k] + lanes.conflict_in[b]),
+                        s_out=float(at[k] + lanes.conflict_out[b]),
+                        lines=make_lines([_joined(lanes, chain)]),
+                        line=0,
+                        enters=enters,
+                        at_in=enters + float(lanes.conflict_other_in[b]),
+                        at_out=enters + float(lanes.conflict_other_out[b]),
+                        first=first,
+                        signal=int(lanes.signal[other]),
+                    )
+                )
+    return tuple(out)
+
+
+def _leading_to(lanes: LaneGraph, lane: int) -> list[tuple[int, ...]]:
+    """Ways of others, 40 m long where they are, that end with a lane."""
+    found: list[tuple[int, ...]] = []
+    open_ends: list[tuple[int, ...]] = [(lane,)]
+    while open_ends:
+        chain = open_ends.pop()
+        first = chain[0]
+        before = lanes.prev[lanes.prev_start[first] : lanes.prev_start[first + 1]].tolist()
+        fresh = [(k, *chain) for k in before if k not in chain]
+        if not fresh or lanes.length[list(chain[:-1])].sum() > OTHERS_M:
+            found.append(chain)
+        else:
+            open_ends += fresh
+    return found
+
+
+def _joined(lanes: LaneGraph, way: Sequence[int]) -> Float[ndarray, "n 3"]:
     parts = []
     for lane in way:
         rows = slice(lanes.lines.start[lane], lanes.lines.start[lane + 1])

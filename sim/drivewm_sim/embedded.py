@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from drivewm.frames import rotate
 from drivewm.types import RoadMap
 from drivewm_sim.agents import agents_of, tracked
 from drivewm_sim.ego_route import EgoRoute
@@ -36,6 +37,8 @@ PERCEPTION_M = 60.0
 MAX_ACCELERATION, EMERGENCY, MAX_CURVATURE = 4.0, 8.0, 0.2
 CLEAR_M = 6.0
 """From the ego, at its start, to the nearest other vehicle."""
+STEP_ASIDE_M = 1.0
+"""Nobody on foot is nearer than this to the ego's start; who is as near to its way makes it start slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +201,7 @@ def _copy(snapshot: Snapshot) -> Snapshot:
 
 
 def _enter(world: World, setting: Setting, way: EgoWay, scenario: Scenario) -> World:
-    """The world with the ego at its start, and no other vehicle within 6 m of it."""
+    """The world with the ego at its start, no other vehicle within 6 m of it, nobody on foot under it."""
     street = setting.street
     agent = vehicle_arrivals.vehicle(street, way.lanes[0], way.start_s, Model.CAR, setting.seed, EGO_UID)
     length, width, height = vehicle_arrivals.SIZE[Model.CAR]
@@ -207,19 +210,30 @@ def _enter(world: World, setting: Setting, way: EgoWay, scenario: Scenario) -> W
     cars = world.vehicles
     away = np.hypot(cars["x"] - fields["x"], cars["y"] - fields["y"]) - 0.5 * cars["length"]
     cars = cars[away > 0.5 * length + CLEAR_M]
-    fields["speed"] = _start_speed(cars, fields, way, scenario)
+    people = world.pedestrians
+    away = np.column_stack([people["x"] - fields["x"], people["y"] - fields["y"]])
+    away = np.abs(rotate(away, np.full(len(away), -fields["yaw"])))
+    people = people[(away > 0.5 * np.array([length, width]) + STEP_ASIDE_M).any(axis=1)]
+    fields["speed"] = _start_speed(cars, people, fields, way, scenario)
     fields["past_speed"][:] = fields["speed"]
-    return world._replace(vehicles=state.insert(cars, fields))
+    return world._replace(vehicles=state.insert(cars, fields), pedestrians=people)
 
 
-def _start_speed(cars: ndarray, ego: dict[str, float], way: EgoWay, scenario: Scenario) -> float:
-    """m/s: what the ego likes, the road allows, and the one ahead leaves."""
+def _start_speed(
+    cars: ndarray, people: ndarray, ego: dict[str, float], way: EgoWay, scenario: Scenario
+) -> float:
+    """m/s: what the ego likes, the road allows, and whoever is ahead leaves."""
     speed = min(scenario.ego_speed_mps, way.route.speed_cap(ego["s"]))
     ahead = cars[(cars["lane"] == ego["lane"]) & (cars["s"] > ego["s"])]
     if len(ahead):
         gap = float((ahead["s"] - 0.5 * ahead["length"]).min()) - ego["s"] - 0.5 * ego["length"]
         slowest = float(ahead["speed"][np.argmin(ahead["s"])])
         speed = min(speed, math.sqrt(slowest**2 + 2.0 * 2.0 * max(gap - 2.0, 0.0)))
+    at, beside = way.route.locate(np.column_stack([people["x"], people["y"]]))
+    in_the_way = (at > ego["s"]) & (np.abs(beside) < 0.5 * ego["width"] + STEP_ASIDE_M)
+    if in_the_way.any():
+        gap = float(at[in_the_way].min()) - ego["s"] - 0.5 * ego["length"]
+        speed = min(speed, math.sqrt(2.0 * 2.0 * max(gap - 2.0, 0.0)))
     return speed
 
 

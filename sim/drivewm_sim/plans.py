@@ -117,7 +117,7 @@ def steering(ego: EgoState, route: EgoRoute, offset: float) -> float:
 
 
 def _ahead_m(speed: float) -> float:
-    return 4.0 + 0.8 * speed
+    return 3.0 + 0.5 * speed
 
 
 def limited(wanted: EgoCommand, before: EgoCommand, speed: float) -> EgoCommand:

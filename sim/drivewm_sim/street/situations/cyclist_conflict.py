@@ -36,13 +36,14 @@ class CyclistConflict:
     speed_mps: Span = (4.0, 5.5)  # of the cyclist
 
     def stage(self, scene: Stage, row: int) -> Staged | None:
-        speed, ahead = drawn(scene, row, 0, self.speed_mps), drawn(scene, row, 1, self.ahead_s)
+        speed = min(drawn(scene, row, 0, self.speed_mps), scene.speed_mps)
+        ahead = drawn(scene, row, 1, self.ahead_s)
         options = spots(scene, [EdgeKind.MIDBLOCK, EdgeKind.ZEBRA, EdgeKind.SHARED])
         back = drawn(scene, row, 2, WALK_UP_M)
         for start in starts(scene, row, options, back, 0.0):
             spot = start.spot
-            begins = spot.at_m - speed * (spot.at_m / scene.speed_mps - ahead)
-            if not LEAST_AHEAD_M <= begins <= spot.at_m - LEAST_RIDE_S * speed:
+            begins = max(spot.at_m - speed * (spot.at_m / scene.speed_mps - ahead), LEAST_AHEAD_M)
+            if begins > spot.at_m - LEAST_RIDE_S * speed:
                 continue
             walks = drawn(scene, row, 3, (1.1, 1.6))
             walker = actor(scene, row, start, go_m=STEPS_OUT_M, look=0.0, free_speed=walks)
