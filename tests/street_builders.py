@@ -146,8 +146,10 @@ def _walk_graph(plan: Plan, lines: Any, over: list[list[tuple[Any, ...]]]) -> Wa
     def column(name: str, default: Any, dtype: type) -> ndarray:
         return np.array([edge.get(name, default) for edge in edges], dtype)
 
+    width = column("width", SIDEWALK_M, float)
     return WalkGraph(
-        lines=lines, length=(np.diff(lines.start) - 1) * lines.step, width=column("width", SIDEWALK_M, float),
+        lines=lines, length=(np.diff(lines.start) - 1) * lines.step, width=width,
+        walked=np.column_stack([0.4 - 0.5 * width, 0.5 * width - 0.4]),
         kind=column("kind", 0, np.int64), tail=column("tail", 0, np.int64), head=column("head", 0, np.int64),
         kerb_in=column("kerb_in", 0.0, float), kerb_out=column("kerb_out", 0.0, float),
         signal=column("signal", -1, np.int64), node_x=x, node_y=y, node_z=np.zeros(len(x)),

@@ -13,8 +13,8 @@ from way_points import Path2, crossing_at, motion, straight, street_table
 
 from drivewm_datasets.schema import tracks_table
 from drivewm_datasets.store import read_recordings, recordings_of
-from drivewm_eval.street import gaps, interactions
-from drivewm_eval.street.crossings import crossings
+from drivewm_eval.street import gaps, interactions, table
+from drivewm_eval.street.crossings import crossings, without_signals
 from drivewm_eval.street.estimate import Sample, quantile
 from drivewm_eval.street.logit import fit_logit
 from drivewm_eval.street.motion import Motion, on_clock
@@ -95,6 +95,15 @@ def test_only_the_next_vehicle_of_a_lane_gives_the_gap() -> None:
     m = meeting(crossing_at(5), car_s=8, extra=later)
     accepted = gaps.accepted_gaps([m], [gaps.offers(m, crossings(m))])
     assert accepted.value.tolist() == pytest.approx([6.0], abs=0.01)
+
+
+@pytest.mark.parametrize(("x", "counts"), [(0.0, False), (3.9, False), (4.1, True)])
+def test_where_a_signal_decides_nobody_chooses_a_gap(x: float, counts: bool) -> None:
+    """The way with the signal leads over the road x metres further on than the person crosses."""
+    m = meeting(crossing_at(5), car_s=8)
+    signalled = np.array([[[x, -5.0], [x, 5.0]]])
+    assert bool(without_signals(crossings(m), signalled)) == counts
+    assert len(without_signals(crossings(m), table.NOWHERE)) == 1
 
 
 def test_the_logit_finds_the_curve_its_data_came_from() -> None:

@@ -82,6 +82,33 @@ def test_lanes_know_the_stretch_that_a_zebra_takes() -> None:
         assert (lanes.crossing_in[row], lanes.crossing_out[row]) == pytest.approx((28, 32))
 
 
+@pytest.mark.parametrize(("wide", "from_kerb"), [(2.0, 1.1), (4.0, 1.6)])
+def test_beside_traffic_people_leave_the_kerb_free_as_far_as_the_sidewalk_allows(
+    wide: float, from_kerb: float
+) -> None:
+    """0.4 m off the wall; at least 0.5 m to walk on."""
+    lanes = (lane_xml(2, "sidewalk", wide), lane_xml(1), lane_xml(-1), lane_xml(-2, "sidewalk", wide))
+    walks = street(*lanes).walks
+    sidewalks = np.flatnonzero(walks.kind == EdgeKind.SIDEWALK)
+    assert len(sidewalks) > 0
+    for edge in sidewalks:
+        ends = [abs(line_point(walks.lines, edge, 0.0, d)[1]) for d in walks.walked[edge]]
+        assert sorted(ends) == pytest.approx([3.0 + from_kerb, 3.0 + wide - 0.4])
+
+
+def test_beside_parked_vehicles_and_on_crossings_people_walk_anywhere() -> None:
+    parking = (lane_xml(2, "parking", 2.5), lane_xml(3, "sidewalk", 2.0))
+    walks = street(
+        *parking[::-1], lane_xml(1), lane_xml(-1), lane_xml(-2, "sidewalk", 2.0), objects=ZEBRA
+    ).walks
+    far = [edge for edge in range(len(walks.kind)) if line_point(walks.lines, edge, 0.0, 0.0)[1] > 5.0]
+    anywhere = [*far, *np.flatnonzero(walks.kind == EdgeKind.ZEBRA)]
+    assert len(anywhere) >= 2
+    for edge in anywhere:
+        most = 0.5 * walks.width[edge] - 0.4
+        assert walks.walked[edge] == pytest.approx([-most, most])
+
+
 def test_a_median_wide_enough_to_stand_on_makes_two_stages() -> None:
     lanes = (
         lane_xml(3, "sidewalk", 2.0), lane_xml(2), lane_xml(1, "median", 1.0),

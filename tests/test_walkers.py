@@ -15,7 +15,7 @@ from drivewm_sim.roads.boxes import Boxes, BoxKind
 from drivewm_sim.roads.town import Demand, Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import DECISION_S, PHYSICS_S, Intent
-from drivewm_sim.street import routes, state, walkers, walking, walks_arrivals
+from drivewm_sim.street import groups, routes, state, walkers, walking, walks_arrivals
 from drivewm_sim.street.gaps import expected
 from drivewm_sim.street.occupancy import occupy
 from drivewm_sim.street.sight import make_static_grid
@@ -130,6 +130,16 @@ def test_a_pedestrian_goes_once_the_car_has_passed() -> None:
     assert 2.3 < started < 4.0
 
 
+@pytest.mark.parametrize("speed", [2.5, 6.0])
+def test_who_sets_out_behind_a_passing_car_does_not_step_back_for_it(speed: float) -> None:
+    """Its front has passed and its body goes by while one is still beside the lane it drives on."""
+    traffic = cars(STREET, {"lane": 0, "s": 197.0, "speed": speed})
+    steps = live(STREET, people(STREET, AT_KERB), traffic, 6.0)
+    intents = [int(step.intent[0]) for step in steps]
+    assert Intent.CROSSING in intents
+    assert not {Intent.TURNING_BACK, Intent.HESITATING} & set(intents)
+
+
 def test_a_car_that_slows_down_enough_or_stands_is_taken_to_yield() -> None:
     # 6 m/s and -2 m/s^2: it stops within 9 m.
     assert expected(20.0, 4.5, 6.0, -2.0) == math.inf
@@ -177,6 +187,37 @@ def test_a_group_stays_together_over_the_crossing() -> None:
     for step in (steps[400], steps[-1]):
         across = np.hypot(step.x[:, None] - step.x, step.y[:, None] - step.y)
         assert across.max() < 3.0
+
+
+@pytest.mark.parametrize("waits", [1, 2])  # uid: the first of the group, or the other
+def test_who_is_ahead_of_the_group_waits_for_the_others(waits: int) -> None:
+    """A signal parts groups. Whoever was over the road first used to walk on, until 30 m lay between them."""
+    ahead = {"s": 30.0, "goal_s": 190.0, "leader": 1}
+    behind = {**ahead, "s": 18.0, "halt": 20.0}
+    rows = [ahead, behind] if waits == 1 else [behind, ahead]
+    steps = live(STREET, walkers_of(STREET, *rows), cars(STREET), 60.0)
+    apart = np.array([abs(step.s[0] - step.s[1]) for step in steps])
+    assert apart[:380].max() < 20.0
+    assert steps[380].intent[waits - 1] == Intent.STANDING
+    assert apart[-1] < 8.0
+    assert steps[-1].s.min() > 50.0
+
+
+def test_two_strips_ahead_of_the_first_is_ahead_not_behind() -> None:
+    first = {"s": 190.0, "way": [ZEBRA, 3], "goal_s": 60.0, "leader": 1}
+    crowd = walkers_of(STREET, first, {**first, "edge": 3, "s": 5.0, "way": []})
+    groups.note_lags(crowd, STREET.walks, 2)
+    assert crowd.lag[1] < -10.0
+
+
+def test_who_is_pushed_about_at_the_kerb_keeps_facing_the_road() -> None:
+    crowd = walkers_of(
+        STREET, *({**AT_KERB, "edge": ZEBRA, "s": 1.1, "vx": 0.0, "vy": 0.0, "d": d} for d in (0.0, 0.4))
+    )
+    yaw = crowd.yaw.copy()
+    steps = live(STREET, crowd, cars(STREET, {"s": 185.0, "speed": 8.0}), 1.0)
+    for step in steps:
+        np.testing.assert_allclose(step.yaw, yaw, atol=0.1)
 
 
 def test_two_who_meet_head_on_pass_without_touching() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,13 +33,9 @@ class _Seen:
     samples: list[Samples] = field(default_factory=list)
     walks: dict[float, list[Windows]] = field(default_factory=dict)  # by the error added to them, m
 
-    def add(
-        self, recording: Recording, ages: Mapping[str, str] | None, blurs: Iterable[float], side: int
-    ) -> None:
+    def add(self, recording: Recording, samples: Samples, blurs: Iterable[float], side: int) -> None:
         """One more; its walks with each of these errors. `side` tells the two sides' errors apart."""
-        from drivewm_eval.street.table import observe
-
-        self.samples.append(observe(recording, ages))
+        self.samples.append(samples)
         self.add_walks(recording, blurs, side)
 
     def add_walks(self, recording: Recording, blurs: Iterable[float], side: int) -> None:
@@ -172,10 +168,12 @@ class Street:
     def _read(self, console: Console, recordings: list[Recording], blurs: Iterable[float]) -> _Seen:
         from rich.progress import Progress
 
+        from drivewm_eval.street.table import observe
+
         seen = _Seen()
         with Progress(console=console, transient=True) as progress:
             for recording in progress.track(recordings, description="measuring"):
-                seen.add(recording, None, blurs, side=0)
+                seen.add(recording, observe(recording), blurs, side=0)
         return seen
 
     def _walks_of(self, recordings: list[Recording]) -> _Seen:
@@ -187,6 +185,7 @@ class Street:
     def _simulated(self, console: Console) -> _Seen:
         from rich.progress import Progress, TimeRemainingColumn
 
+        from drivewm_eval.street.table import observe
         from drivewm_eval.street.watch import ticks_of, watch
         from drivewm_sim.embedded import compile_kernels
         from drivewm_sim.roads.towns import load_town
@@ -198,7 +197,8 @@ class Street:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(f"watching {town.name}", total=ticks_of(self.hours))
             for stretch in watch(town, self.hours, self.seed, lambda n: progress.advance(task, n)):
-                seen.add(stretch.recording, stretch.ages, self._blurs(), side=0)
+                samples = observe(stretch.recording, stretch.ages, stretch.signalled)
+                seen.add(stretch.recording, samples, self._blurs(), side=0)
         return seen
 
     def _chosen(self, recordings: list[Recording]) -> Recording:

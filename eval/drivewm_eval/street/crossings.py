@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ LONGEST_LAG_S = 20.0
 """Passing one point further apart in time than this is no encounter."""
 LEAST_SINE = 0.34
 """Sine of 20 degrees: paths that meet at a smaller angle run beside each other, they do not cross."""
+AT_SIGNAL_M = 4.0
+"""Who crosses this near to a way with a signal crosses by that signal."""
 STILL_M = 0.02
 """Shorter moves between two ticks are the noise of somebody standing."""
 
@@ -44,6 +46,21 @@ def crossings(motion: Motion) -> list[Crossing]:
     A pair counts once. Where its paths meet several times it is the meeting that was closest in time.
     """
     return [found for pair in _near_pairs(motion) if (found := _crossing(motion, *pair))]
+
+
+def without_signals(found: Sequence[Crossing], signalled: Float[ndarray, "k 2 2"]) -> list[Crossing]:
+    """The crossings that are not at a signal for people: there the light decides, nobody chooses a gap.
+
+    `signalled` holds the two ends of each way over a road that has such a signal.
+    """
+    begin, span = signalled[:, 0], signalled[:, 1] - signalled[:, 0]
+
+    def at_one(point: Float[ndarray, "2"]) -> bool:
+        w = ((point - begin) * span).sum(1) / (span * span).sum(1)
+        off = point - (begin + np.clip(w, 0.0, 1.0)[:, None] * span)
+        return bool((np.hypot(off[:, 0], off[:, 1]) <= AT_SIGNAL_M).any())
+
+    return [crossing for crossing in found if not at_one(crossing.point)]
 
 
 def _near_pairs(motion: Motion) -> Iterator[tuple[int, int]]:

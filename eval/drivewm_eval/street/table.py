@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
 from drivewm.types import Kind
 from drivewm_datasets.recording import Recording
 from drivewm_eval.street import companions, density, gaps, interactions, smoothness, speeds
-from drivewm_eval.street.crossings import crossings
+from drivewm_eval.street.crossings import crossings, without_signals
 from drivewm_eval.street.estimate import Figure, Sample, difference, mean, pool, quantile, share, spread
 from drivewm_eval.street.labels import label_column, label_of_agent
 from drivewm_eval.street.motion import Motion, on_clock
@@ -32,6 +36,8 @@ EXTREMES = (
     ("pedestrian yaw rate", "rad/s"),
 )
 """Samples of which the highest hundredth counts."""
+
+NOWHERE = np.zeros((0, 2, 2))
 
 Samples = dict[str, Sample]
 """What is seen of each kind in one recording."""
@@ -59,16 +65,21 @@ def statistics(recordings: Iterable[Recording], progress: Callable[[], None] = l
     return figures(observed)
 
 
-def observe(recording: Recording, ages: Mapping[str, str] | None = None) -> Samples:
+def observe(
+    recording: Recording,
+    ages: Mapping[str, str] | None = None,
+    signalled: Float[ndarray, "k 2 2"] = NOWHERE,
+) -> Samples:
     """What one recording has to say of each quantity: all that is kept of it.
 
-    `ages` are by agent id (default: as its file has them, if it has).
+    `ages` are by agent id (default: as its file has them, if it has). Gaps and yielding are those of
+    crossings without a signal, as in their sources; `signalled` are the ends of those known to have one.
     """
     ages = label_of_agent(label_column(recording, "age")) if ages is None else ages
     motion = on_clock(recording)
     return (
         _people(on_clock(recording, speeds.SPEED_STEP_S), ages)
-        | _meetings(motion)
+        | _meetings(motion, signalled)
         | _bodies(motion, recording)
     )
 
@@ -89,9 +100,9 @@ def _people(motion: Motion, ages: Mapping[str, str]) -> Samples:
     }
 
 
-def _meetings(motion: Motion) -> Samples:
+def _meetings(motion: Motion, signalled: Float[ndarray, "k 2 2"]) -> Samples:
     motions, found = [motion], [crossings(motion)]
-    offered = [gaps.offers(motion, found[0])]
+    offered = [gaps.offers(motion, without_signals(found[0], signalled))]
     return {
         "accepted": gaps.accepted_gaps(motions, offered),
         "rejected": gaps.rejected_gaps(motions, offered),

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from drivewm_datasets.recording import Recording
 from drivewm_sim.agents import agents_of
 from drivewm_sim.roads.town import Town
+from drivewm_sim.roads.walk_graph import WalkGraph
 from drivewm_sim.simulator import AGENT_TYPES, DECISION_S, Agents
 from drivewm_sim.street import traffic
 from drivewm_sim.street.scripts import no_scripts
@@ -27,6 +30,7 @@ class Watched:
 
     recording: Recording
     ages: Mapping[str, str]  # by the id of everybody on foot
+    signalled: Float[ndarray, "k 2 2"]  # the ends of each crossing with a signal for people, m
 
 
 def ticks_of(hours: float) -> int:
@@ -45,6 +49,7 @@ def watch(
     world, scripts = traffic.first_world(setting), no_scripts()
     warm_up, stretch = round(WARM_UP_S / DECISION_S), round(STRETCH_S / DECISION_S)
     seen: list[Agents] = []
+    signalled = _signalled(town.street.walks)
     done, last, count = 0, ticks_of(hours), 0
     for tick in range(1, last + 1):
         traffic.step(world, scripts, setting)
@@ -56,11 +61,17 @@ def watch(
             done = tick
         if len(seen) == stretch or (seen and tick == last):
             count += 1
-            yield _watched(f"{town.name}, seed {seed}, stretch {count}", seen)
+            yield _watched(f"{town.name}, seed {seed}, stretch {count}", seen, signalled)
             seen = []
 
 
-def _watched(scene: str, seen: list[Agents]) -> Watched:
+def _signalled(walks: WalkGraph) -> Float[ndarray, "k 2 2"]:
+    edges = np.flatnonzero(walks.signal >= 0)
+    ends = np.stack([walks.tail[edges], walks.head[edges]], axis=1)
+    return np.stack([walks.node_x[ends], walks.node_y[ends]], axis=-1)
+
+
+def _watched(scene: str, seen: list[Agents], signalled: Float[ndarray, "k 2 2"]) -> Watched:
     def column(name: str) -> np.ndarray:
         return np.concatenate([getattr(agents, name) for agents in seen])
 
@@ -85,4 +96,4 @@ def _watched(scene: str, seen: list[Agents]) -> Watched:
         z=column("elevation")[order],
     )
     labels = {ids[k]: Age(ages[k]).name.lower() for k in range(len(ids)) if types[k] == on_foot}
-    return Watched(recording=recording, ages=labels)
+    return Watched(recording=recording, ages=labels, signalled=signalled)

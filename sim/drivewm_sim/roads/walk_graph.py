@@ -33,6 +33,7 @@ class WalkGraph(NamedTuple):
     lines: Lines  # centres, from tail to head
     length: Float[ndarray, "E"]
     width: Float[ndarray, "E"]  # m, the narrowest
+    walked: Float[ndarray, "E 2"]  # m to the left: from where to where people walk who have it to themselves
     kind: Int[ndarray, "E"]  # EdgeKind
     tail: Int[ndarray, "E"]
     head: Int[ndarray, "E"]

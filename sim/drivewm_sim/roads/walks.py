@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from drivewm_sim.lines import Lines, make_lines
 from drivewm_sim.roads.lane_graph import LaneGraph
-from drivewm_sim.roads.near import LEVEL_M, Near
+from drivewm_sim.roads.near import LEVEL_M, Carriageway, Near
 from drivewm_sim.roads.ragged import ragged, starts
 from drivewm_sim.roads.strips import JOIN_M, Places, Strip, ends_of
 from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
@@ -19,6 +19,9 @@ from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
 _ON_M = 0.5  # a way that ends this near to a strip begins on it
 _LEAST_ISLAND_M = 40.0  # of strips in all; less is not worth a walk
 _LEAST_SINE = 0.35  # lanes met at a flatter angle count as met at this one
+_WALL_M, _KERB_M = 0.4, 1.6  # people keep off a strip's edge, and off one with traffic beyond it ...
+_LEAST_WALKED_M = 0.5  # ... if that leaves this much
+_BESIDE_M = 0.3  # a lane this far beyond a strip's edge runs along it
 
 
 def compile_walks(strips: list[Strip], ways: list[Strip], lanes: LaneGraph) -> tuple[WalkGraph, list[str]]:
@@ -45,10 +48,12 @@ def compile_walks(strips: list[Strip], ways: list[Strip], lanes: LaneGraph) -> t
     length = (np.diff(lines.start) - 1) * lines.step
     kerb_in, kerb_out = _kerbs(over, length)
     kind[(kerb_out == 0.0) & (kind >= EdgeKind.ZEBRA)] = EdgeKind.CORNER  # leads over no lane's centre
+    width = np.array([pieces[k].width for k in kept], np.float64)
     walks = WalkGraph(
         lines=lines,
         length=length,
-        width=np.array([pieces[k].width for k in kept], np.float64),
+        width=width,
+        walked=_walked(lines, kind, width, lanes),
         kind=kind,
         tail=tail.astype(np.int64),
         head=head.astype(np.int64),
@@ -140,6 +145,28 @@ def _pinned(strip: Strip, tail: Float[ndarray, "3"], head: Float[ndarray, "3"]) 
     points = strip.points
     w = (strip.along / strip.length)[:, None]
     return points + (1 - w) * (tail - points[0]) + w * (head - points[-1])
+
+
+def _walked(
+    lines: Lines, kind: Int[ndarray, "E"], width: Float[ndarray, "E"], lanes: LaneGraph
+) -> Float[ndarray, "E 2"]:
+    """From where to where, to the left of each strip's centre, people walk who have it to themselves.
+
+    Beside a carriageway they leave the kerb to poles, trees and the wind of passing vehicles.
+    """
+    count = np.diff(lines.start)
+    off = np.repeat(0.5 * width + _BESIDE_M, count)
+    left = np.column_stack([-np.sin(lines.yaw), np.cos(lines.yaw)]) * off[:, None]
+    xy, road, starts = np.column_stack([lines.x, lines.y]), Carriageway(lanes), lines.start[:-1]
+    half = np.maximum(0.5 * width - _WALL_M, 0.0)
+    shy = np.clip(2.0 * half - _LEAST_WALKED_M, 0.0, _KERB_M - _WALL_M)
+    along = kind < EdgeKind.PLAZA
+    beside = [
+        along & (np.add.reduceat(road.covers(np.column_stack([at, lines.z])), starts) > 0.5 * count)
+        for at in (xy - left, xy + left)
+    ]
+    right_side, left_side = beside[0] & ~beside[1], beside[1] & ~beside[0]
+    return np.column_stack([-half + shy * right_side, half - shy * left_side])
 
 
 def _over(lines: Lines, kind: Int[ndarray, "E"], lanes: LaneGraph) -> list[Float[ndarray, "c"]]:

@@ -13,8 +13,8 @@ from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.passing import EDGE_M, preferred
 from drivewm_sim.street.state import Pedestrians
 
-KERB_STOP_M = 0.4  # people wait this far from the kerb ...
-KERB_LEAST_M = 0.15  # ... and are not pushed nearer than this
+KERB_STOP_M = 0.6  # people wait this far from the kerb ...
+KERB_LEAST_M = 0.35  # ... and are not pushed nearer: those who turn cut over the kerb's edge
 SLOWS_MPS2 = 0.8  # towards a kerb
 SHUFFLE_MPS = 0.4  # while waiting
 RETREAT = 1.15  # factor on the free speed
@@ -25,7 +25,8 @@ _PAUSING, _HESITATING, _STANDING = int(Intent.PAUSING), int(Intent.HESITATING), 
 @inlined
 def aim(
     p: int, people: Pedestrians, lines: Lines,
-    length: Float[ndarray, "E"], width: Float[ndarray, "E"], tail: Int[ndarray, "E"], head: Int[ndarray, "E"],
+    length: Float[ndarray, "E"], width: Float[ndarray, "E"], walked: Float[ndarray, "E 2"],
+    tail: Int[ndarray, "E"], head: Int[ndarray, "E"],
 ) -> None:  # fmt: skip
     """Writes the velocity that row p wants, and what bounds it. Lines and so on are the walkable graph's."""
     edge, forward, s = people.edge[p], people.forward[p], people.s[p]
@@ -58,7 +59,7 @@ def aim(
             if state == _WAITING:
                 speed = min(speed, SHUFFLE_MPS)
         x, y = _point_ahead(
-            p, min(max(0.8 + 1.2 * speed, 1.2), 2.6), rest, people, lines, length, width, tail, head
+            p, min(max(0.8 + 1.2 * speed, 1.2), 2.6), rest, people, lines, length, walked, tail, head
         )
     dx, dy = x - people.x[p], y - people.y[p]
     distance = math.hypot(dx, dy)
@@ -69,7 +70,8 @@ def aim(
 @inlined
 def _point_ahead(
     p: int, ahead: float, rest: float, people: Pedestrians, lines: Lines,
-    length: Float[ndarray, "E"], width: Float[ndarray, "E"], tail: Int[ndarray, "E"], head: Int[ndarray, "E"],
+    length: Float[ndarray, "E"], walked: Float[ndarray, "E 2"], tail: Int[ndarray, "E"],
+    head: Int[ndarray, "E"],
 ) -> tuple[float, float]:  # fmt: skip
     """The point of its way `ahead` metres further on, `rest` of them on this strip; a nearer goal."""
     edge, s, forward = people.edge[p], people.s[p], people.forward[p]
@@ -84,7 +86,7 @@ def _point_ahead(
         onward = tail[following] == node
         beyond = min(ahead - max(rest, 0.0), length[following])
         at = beyond if onward else length[following] - beyond
-        side = preferred(people.side[p], width[following], onward)
+        side = preferred(people.side[p], walked, following, onward)
         x, y, _ = line_point(lines, following, at, side)
         return x, y
     x, y, _ = line_point(lines, edge, s + (ahead if forward else -ahead), people.aside[p])

@@ -34,7 +34,8 @@ STANDING_MPS, STARTING_MPS2 = 0.3, 0.3
 YIELDING_MPS2 = 0.4  # slowing down that people notice
 TRUST_S = 3.6  # who slows down is trusted from the kerb this far away at its present speed, or ...
 CREEPING_MPS = 0.4  # ... when hardly moving any more
-PASSED = 0.35  # share of its length that a vehicle is past the line when people set out behind it
+PASSED = 0.35  # share of its length that a vehicle is past the line when people set out behind it ...
+BESIDE_M = 0.5  # ... if they are beside its lane, or in it by no more than this
 MISJUDGED = 0.10  # spread of the perceived time of arrival, as a share: adults ...
 MISJUDGED_OLD, MISJUDGED_CHILD = 0.14, 0.25  # ... elderly people and children
 _CHILD, _ELDERLY = int(Age.CHILD), int(Age.ELDERLY)
@@ -77,16 +78,13 @@ def expected(gap: float, length: float, speed: float, acceleration: float) -> fl
 
 
 @inlined
-def _from_the_kerb(time: float, gap: float, length: float, speed: float) -> float:
+def _from_the_kerb(time: float, gap: float, speed: float) -> float:
     """What somebody at the kerb, still free to wait, makes of an arrival expected in `time` s.
 
-    Slowing down is trusted once it leaves time enough, or is nearly done; one sets out behind a vehicle whose
-    front has passed.
+    Slowing down is trusted once it leaves time enough, or is nearly done.
     """
     if time == math.inf and gap > CLEARANCE_M and speed > CREEPING_MPS and gap < TRUST_S * speed:
         return gap / speed
-    if gap < -PASSED * length and speed > CREEPING_MPS:
-        return math.inf
     return time
 
 
@@ -148,22 +146,29 @@ def arrival(
     """
     walks = outlook.walks
     # Who walks left of the strip's centre meets traffic from the left earlier.
-    beside = people.d[p] if people.edge[p] == people.crossing[p] else 0.0
-    place = walks.over_s[over] - walks.over_left[over] * beside
+    left = people.d[p] if people.edge[p] == people.crossing[p] else 0.0
+    place = walks.over_s[over] - walks.over_left[over] * left
+    to_lane = walks.over_at[over] - people.along[p]
+    if not people.crossing_forward[p]:
+        to_lane = -to_lane
+    beside = to_lane - walks.over_half[over] > -BESIDE_M
     count = upstream(walks.over_lane[over], place, outlook)
     return _soonest(
-        p, count, looks, horizon, people, cars, occ, outlook.boxes, outlook.grid, outlook.found, outlook.far,
-        seed, tick,
+        p, count, beside, looks, horizon, people, cars, occ, outlook.boxes, outlook.grid, outlook.found,
+        outlook.far, seed, tick,
     )  # fmt: skip
 
 
 @kernel
 def _soonest(
-    p: int, count: int, looks: bool, horizon: float, people: Pedestrians, cars: Vehicles, occ: Occupancy,
-    boxes: Boxes, grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"],
+    p: int, count: int, beside: bool, looks: bool, horizon: float, people: Pedestrians, cars: Vehicles,
+    occ: Occupancy, boxes: Boxes, grid: StaticGrid, found: Int[ndarray, "U 2"], far: Float[ndarray, "U"],
     seed: int, tick: int,
 ) -> tuple[float, float]:  # fmt: skip
-    """`arrival` of those on `count` lanes that lead there, with no more of the town than it takes."""
+    """`arrival` of those on `count` lanes that lead there, with no more of the town than it takes.
+
+    `beside`: person p is not in the way of who drives there yet.
+    """
     spread = MISJUDGED
     if people.age[p] == _CHILD:
         spread = MISJUDGED_CHILD
@@ -179,8 +184,10 @@ def _soonest(
             if gap > SIGHT_M or (not looks and gap > NOTICED_M):
                 continue
             time = expected(gap, cars.length[i], cars.speed[i], cars.acceleration[i])
+            if beside and gap < -PASSED * cars.length[i] and cars.speed[i] > CREEPING_MPS:
+                continue
             if at_the_kerb:
-                time = _from_the_kerb(time, gap, cars.length[i], cars.speed[i])
+                time = _from_the_kerb(time, gap, cars.speed[i])
             if time > 1.5 * horizon or (time >= soonest and time >= hidden):
                 continue
             if not _comes_here(cars, i, found, k):

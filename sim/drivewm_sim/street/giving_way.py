@@ -32,10 +32,11 @@ AT_KERB_M = 1.5  # those who approach count as waiting from here on
 EASES_OFF = 1.0  # m/s^2 of slowing down as soon as a driver means to stop, before braking has to begin ...
 EASES_MORE = 1.5  # ... for people on the road already ...
 EASED_MPS = 2.5  # ... while faster than this
-WALKING_PACE, WALKING_M = 2.0, 6.0  # m/s at which drivers come to people on open ground, from so far
+WALKING_PACE, WALKING_M = 2.4, 4.0  # m/s at which drivers come to people on open ground, from so far
 CHILDREN = 1.5  # times as likely as others to be given way
 WARY, WARY_M = 0.55, 35.0  # share of the usual speed at which drivers come to people at a kerb
-UNMARKED = 0.3  # of those who give way at a zebra, the share who do in shared space, where nobody has to
+UNMARKED = 0.1  # of those who give way at a zebra, the share who do in shared space, where nobody has to
+AT_ONCE_S = 0.5  # ... where drivers only brake for who is about to walk into their way
 NOTICE_M = 5.0  # before the kerb, from where on they are watched
 _ZEBRA, _SIGNAL, _MIDBLOCK = int(EdgeKind.ZEBRA), int(EdgeKind.SIGNAL), int(EdgeKind.MIDBLOCK)
 _SHARED, _PLAZA = int(EdgeKind.SHARED), int(EdgeKind.PLAZA)
@@ -136,6 +137,8 @@ def _conflicts(
     if street.walks.kind[e] == _SHARED:
         after, beside = 0.3, 0.6 * BESIDE_PERSON_M  # nobody has to give way, and they pass closely
     enter, leave = time_inside(d, across, 0.5 * cars.width[i] + beside)
+    if street.walks.kind[e] == _SHARED and enter > AT_ONCE_S:
+        return False
     half = 0.5 * cars.length[i] + 0.5
     return enter < max(u + half, 0.0) / pace + after and leave > max(u - half, 0.0) / pace - 0.3
 
@@ -183,7 +186,7 @@ def at_crossings(
             begins, ends = view.at[k] + lanes.crossing_in[c], view.at[k] + lanes.crossing_out[c]
             if ends < -front or begins - front > min(reach, LOOK_M):
                 continue
-            line = begins - STOP_BEFORE_M - front
+            line, shared = begins - STOP_BEFORE_M - front, street.walks.kind[e] == _SHARED
             for m in range(occ.crossing_first[e], occ.crossing_first[e + 1]):
                 p = occ.crossing_rows[m]
                 on_road = _on_the_road(p, e, people, street)
@@ -198,7 +201,7 @@ def at_crossings(
                 across = _expected_across(p, e, yaw, people, street)
                 if on_road and _conflicts(i, p, e, across, u, d, cars, street):
                     # Before the crossing while that is possible, else before the person.
-                    if line > -0.3:
+                    if line > -0.3 and not shared:
                         give = stop_at(i, begins - STOP_BEFORE_M, desired, cars)
                         needed = cars.speed[i] ** 2 / (2.0 * max(line, 0.3))
                     else:
@@ -217,7 +220,7 @@ def at_crossings(
                     if comes and unlit and 0.0 < line < WARY_M and cars.speed[i] > WARY * desired:
                         wanted = min(wanted, -EASES_OFF)
                     continue
-                if line > 0.0 and cars.speed[i] > EASED_MPS:
+                if line > 0.0 and cars.speed[i] > EASED_MPS and not shared:
                     give = min(give, -EASES_MORE if on_road else -EASES_OFF)
                 if give < wanted:
                     wanted, edge, who = give, e, people.uid[p]

@@ -9,7 +9,7 @@ from drivewm_sim.roads.walk_graph import WalkGraph
 from drivewm_sim.simulator import Intent
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import Occupancy
-from drivewm_sim.street.state import Pedestrians
+from drivewm_sim.street.state import WAY, Pedestrians
 
 SLACK_M = 0.5  # behind the first that nobody minds
 APART_M = 2.5  # behind the first, at a kerb: then the first waits ...
@@ -40,13 +40,29 @@ def _behind(p: int, q: int, people: Pedestrians, walks: WalkGraph) -> float:
     gone = people.s[q] if people.forward[q] else walks.length[f] - people.s[q]
     if e == f and people.forward[p] == people.forward[q]:
         return people.s[q] - people.s[p] if people.forward[p] else people.s[p] - people.s[q]
-    if people.way[p, 0] == f:
-        return rest + gone
-    if people.way[q, 0] == e:
+    between = _strips_between(p, f, people, walks)
+    if between >= 0.0:
+        return rest + between + gone
+    between = _strips_between(q, e, people, walks)
+    if between >= 0.0:
         rest = walks.length[f] - people.s[q] if people.forward[q] else people.s[q]
         gone = people.s[p] if people.forward[p] else walks.length[e] - people.s[p]
-        return -rest - gone
+        return -rest - between - gone
     return math.hypot(people.x[p] - people.x[q], people.y[p] - people.y[q])
+
+
+@inlined
+def _strips_between(p: int, edge: int, people: Pedestrians, walks: WalkGraph) -> float:
+    """Metres of whole strips on the way of row p before it comes to one; negative: not soon, or never."""
+    metres = 0.0
+    for k in range(WAY):
+        strip = people.way[p, k]
+        if strip == edge:
+            return metres
+        if strip < 0 or metres > LOST_M:
+            break
+        metres += walks.length[strip]
+    return -1.0
 
 
 @inlined
@@ -71,13 +87,17 @@ def note_lags(people: Pedestrians, walks: WalkGraph, tick: int) -> None:
 
 @inlined
 def keeping_together(p: int, people: Pedestrians) -> float:
-    """What row p adds to its pace, as a share of its free speed, to stay with its group."""
+    """What row p adds to its pace, as a share of its free speed, to stay with its group.
+
+    Those who are far ahead stop and wait: after a crossing, say, that has parted the group.
+    """
     lag = people.lag[p]
     if people.leader[p] == people.uid[p]:
-        return -min(max(0.2 * (lag - 2.5), 0.0), 0.5)
+        return -min(max(0.2 * (lag - 2.5), 0.0), 1.0)
     if abs(lag) > LOST_M:
         return 0.0
-    return min(max(0.25 * (lag - SLACK_M), -0.35), 0.25)
+    easily = min(max(0.25 * (lag - SLACK_M), -0.35), 0.25)
+    return max(min(easily, 0.2 * (lag + 2.5)), -1.0)
 
 
 @inlined

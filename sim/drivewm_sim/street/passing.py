@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 
+from jaxtyping import Float
+from numpy import ndarray
+
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines
 from drivewm_sim.randomness import STALL, uniform
@@ -22,7 +25,6 @@ from drivewm_sim.street.state import NOBODY, Pedestrians, Vehicles
 from drivewm_sim.street.vectors import NEARLY
 
 EDGE_M = 0.25  # nobody's middle comes nearer to the edge of a strip
-PREFERRED_EDGE_M = 0.4
 ROOM_M = 0.42  # kept between a middle and a box that one passes
 AHEAD_M = 4.0
 WIDER_M = 1.5  # round a standing vehicle people leave the marks of a crossing by this much
@@ -51,11 +53,11 @@ def room(walks: WalkGraph, k: int) -> float:
 
 
 @kernel
-def preferred(side: float, width: float, forward: bool) -> float:
-    """Where on a strip somebody walks who has it to themselves (m to its left)."""
-    most = max(0.5 * width - PREFERRED_EDGE_M, 0.0)
-    side = min(max(side, -most), most)
-    return side if forward else -side
+def preferred(side: float, walked: Float[ndarray, "E 2"], k: int, forward: bool) -> float:
+    """Where on strip k somebody walks who has it to themselves (m to its left)."""
+    least, most = walked[k, 0], walked[k, 1]
+    aside = 0.5 * (least + most) + (side if forward else -side)
+    return min(max(aside, least), most)
 
 
 @kernel

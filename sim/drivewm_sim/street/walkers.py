@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from drivewm_sim.kernel import kernel
 from drivewm_sim.randomness import GAIT, HALT, bits, uniform
@@ -58,7 +60,10 @@ HURRIED, RUN = 1.35, 1.6
 RUNNING_MPS = 2.0
 BRINK_M = 0.9  # this far before a lane one last look
 STEPS_BACK_M = -0.7  # no deeper into a lane than this one steps back out of it, or lets a vehicle pass
+MINDS = 0.55  # share of the critical gap that who has decided before still asks for before each lane
+MINDS_SHARED, SHARED_HALF_M = 1.3, 1.1  # without lanes: nobody has decided, and only a vehicle's width counts
 GIVE_UP_S = 4.0  # at the edge of the first lane; then back to the kerb
+LINGERS = 0.1  # paces below are standing
 HURRY = 0.5  # how much faster than usual the most hurried walk
 HALTS_PER_S, HALT_TICKS = 0.005, 10  # stops on the sidewalk: a window, a telephone
 GAIT_KEPT, GAIT_MPS2 = 0.6, 0.6  # first-order correlated noise, standard deviation 0.31 m/s^2
@@ -145,16 +150,23 @@ def _watch(
     looks = draw(p, LOOKS, people, seed) < people.look[p]
     speed = people.free_speed[p] * BRISK
     light, _ = shows(c, outlook, tick)
-    wanted = 0.55 * critical(p, 0, people, outlook, light != GREEN) * max(1.0 - people.timer[p] / 30.0, 0.5)
+    shared = walks.kind[c] == _SHARED
+    wanted = (
+        (MINDS_SHARED if shared else MINDS)
+        * critical(p, 0, people, outlook, light != GREEN)
+        * max(1.0 - people.timer[p] / 30.0, 0.5)
+    )
     if done < 1.0 and draw(p, HESITATES, people, seed) < people.hesitation[p]:
         wanted /= 0.55
     stop, run, back = False, False, False
     for over in range(walks.over_start[c], walks.over_start[c + 1]):
         begin, end = span(p, over, people, walks)
+        if shared:
+            narrower = max(0.5 * (end - begin) - SHARED_HALF_M, 0.0)
+            begin, end = begin + narrower, end - narrower
         if end < -0.1 or begin > BRINK_M:
             continue
-        # Where there are no lanes, it is only the body of a vehicle that one has to be past.
-        leave = (end + (0.3 if walks.kind[c] != _SHARED else -0.3)) / speed
+        leave = (end + (0.0 if shared else 0.3)) / speed
         seen, _ = arrival(p, over, looks, leave + 2.0, people, cars, occ, outlook, seed, tick)
         if begin > 0.15:
             # Who has stood there for long counts on drivers.
@@ -242,7 +254,7 @@ def _along_the_street(p: int, shared: bool, people: Pedestrians, seed: int, tick
     due = (tick + uid) % HALT_TICKS == 0 and people.halt[p] <= 0.0 and people.hurry[p] < 0.3
     if due and uniform(seed, uid, HALT, tick, 0) < HALTS_PER_S * HALT_TICKS * DECISION_S:
         people.halt[p] = 2.0 + 18.0 * uniform(seed, uid, HALT, tick, 1) ** 2
-    _be(p, _STANDING if people.halt[p] > 0.0 else _WALKING, people)
+    _be(p, _STANDING if people.halt[p] > 0.0 or people.pace[p] < LINGERS else _WALKING, people)
 
 
 @inlined
@@ -292,10 +304,10 @@ def _drift(p: int, people: Pedestrians, seed: int, tick: int) -> float:
 @inlined
 def _side(
     p: int, drift: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes, width: float,
-    yaw: float,
+    walked: Float[ndarray, "E 2"], yaw: float,
 ) -> float:  # fmt: skip
     """Where on its strip row p walks now, past whatever stands in the way."""
-    aside = preferred(people.side[p] + drift, width, people.forward[p])
+    aside = preferred(people.side[p] + drift, walked, people.edge[p], people.forward[p])
     most = max(0.5 * width - EDGE_M, 0.1)
     if people.obstacle[p, 0] >= 0:
         aside = round_boxes(p, aside, most, yaw, people, boxes)
@@ -318,7 +330,7 @@ def _act(
             _be(p, _CROSSING, people)
             people.pace[p] = BRISK
     elif state == _TURNING:
-        if people.kerb[p] > 0.3:
+        if people.kerb[p] > 0.4:
             _be(p, _WAITING, people)
     elif state in (_CROSSING, _RUNNING, _PAUSING, _HESITATING):
         _on_the_way(p, people, cars, occ, outlook, seed, tick)
@@ -360,5 +372,5 @@ def decide(
         yaw = strip_yaw(lines, people.edge[p], people.s[p])
         people.ahead_x[p], people.ahead_y[p] = math.cos(yaw), math.sin(yaw)
         drift = _drift(p, people, seed, tick)
-        people.aside[p] = _side(p, drift, people, cars, occ, boxes, width[people.edge[p]], yaw)
-        aim(p, people, lines, length, width, walks.tail, walks.head)
+        people.aside[p] = _side(p, drift, people, cars, occ, boxes, width[people.edge[p]], walks.walked, yaw)
+        aim(p, people, lines, length, width, walks.walked, walks.tail, walks.head)

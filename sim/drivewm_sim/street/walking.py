@@ -43,6 +43,7 @@ BEHIND = 0.25  # weight of those one does not see
 BRAKE = 2.0  # m/s^2 that each counts on to stop before the other, a wall, the kerb
 NEAR_ROAD_M = 3.0  # from the kerb vehicles matter
 FACE_S = 0.15  # in which a body turns to where it walks
+SHUFFLES_MPS = 0.6  # who waits at a kerb and is slower than this steps aside without turning
 ENDS_M = 8.0  # from the end of a strip the next one may begin
 BOX_M, CAR_M = 0.27, 0.4  # between a middle and a wall, a vehicle
 BOX_NEAR_M, CAR_NEAR_M = 1.5, 1.6  # further away they do not matter
@@ -278,16 +279,17 @@ def _step_onto_next(p: int, people: Pedestrians, walks: WalkGraph, lines: Lines)
         for k in range(WAY - 1):
             people.way[p, k] = people.way[p, k + 1]
         people.way[p, WAY - 1] = -1
-        people.aside[p] = preferred(people.side[p], walks.width[following], onward)
+        people.aside[p] = preferred(people.side[p], walks.walked, following, onward)
         people.room[p], people.stop_s[p] = math.inf, math.inf  # until the next decision
 
 
 @inlined
 def _face(p: int, people: Pedestrians, dt: float) -> None:
-    """The body turns to where it walks, or over the road while waiting."""
-    if longer(people.vx[p], people.vy[p], 0.25):
+    """The body turns to where it walks, or over the road while waiting, even when it is pushed about."""
+    waits = people.intent[p] == _WAITING and people.crossing[p] == people.edge[p]
+    if longer(people.vx[p], people.vy[p], SHUFFLES_MPS if waits else 0.25):
         wanted = math.atan2(people.vy[p], people.vx[p])
-    elif people.intent[p] == _WAITING and people.crossing[p] == people.edge[p]:
+    elif waits:
         wanted = math.atan2(people.ahead_y[p], people.ahead_x[p])
         if not people.forward[p]:
             wanted += math.pi
