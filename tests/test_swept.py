@@ -63,11 +63,12 @@ def test_buses_keep_to_lanes_from_which_they_never_meet_a_tight_bend() -> None:
     wide, tight = arc(WIDE_BEND_M + 5.0, 1.5), arc(8.0, 1.5)
     lanes = graph(
         one_lane(straight, [1, 2]),  # on to either bend
-        one_lane(straight[-1] + wide),
-        one_lane(straight[-1] + tight),
+        {**one_lane(straight[-1] + wide), "junction": 0},
+        {**one_lane(straight[-1] + tight), "junction": 0},
         one_lane(straight - [60.0, 0.0, 0.0], [2]),  # on to the tight bend only
+        one_lane(straight[-1] + wide),  # between junctions nobody keeps off the ground that it sweeps
     )
-    assert lanes_for_heavy(lanes).tolist() == [True, True, False, False]
+    assert lanes_for_heavy(lanes).tolist() == [True, True, False, False, False]
 
 
 def test_turns_that_swing_out_conflict_with_the_lane_beside_their_exit() -> None:
