@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "predict": ("drivewm.cli.predict", "Predict", "Forecast every agent of recordings into a table."),
     "evaluate": ("drivewm.cli.evaluate", "Evaluate", "Score a model, a baseline or a forecast table."),
     "street": ("drivewm.cli.street", "Street", "Measure what people and vehicles do, beside targets."),
+    "carla-server": ("drivewm.cli.carla_server", "CarlaServer", "Stand in for a CARLA server, GPU-free."),
     "bench": ("drivewm.cli.bench", "Bench", "Measure the simulator: its speed, its endurance."),
     "export": ("drivewm.cli.export", "Export", "Write a bundle's static graph for a runtime."),
 }

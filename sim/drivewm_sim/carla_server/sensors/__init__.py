@@ -1,0 +1,1 @@
+"""What sensors of a CARLA world measure."""
