@@ -53,6 +53,7 @@ class Signal:
     s: float
     t: float
     z_offset: float
+    h_offset: float  # rad, heading relative to the reference line
     orientation: str  # "+": for traffic along s, "-": against it, "none"
     type: str
     subtype: str
@@ -121,6 +122,7 @@ def read_signal(element: ET.Element, road: str) -> Signal:
         s=float(element.attrib["s"]),
         t=float(element.attrib["t"]),
         z_offset=_number(element, "zOffset"),
+        h_offset=_number(element, "hOffset"),
         orientation=element.get("orientation", "none"),
         type=element.get("type", ""),
         subtype=element.get("subtype", ""),
