@@ -17,8 +17,8 @@ from drivewm_sim.street.following import LEVEL_M
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.state import Controller, Pedestrians, Vehicles
 
-BLOCKED_S = 40.0  # of standing, both, after which they are locked
-TOWED_S = 90.0  # of standing inside a junction
+BLOCKED_S = 30.0  # of standing, both, after which they are locked
+TOWED_S = 60.0  # of standing inside a junction
 TOW_TICKS = 200
 AHEAD_M = 4.0  # how near what blocks is to the nose
 ROOM_M = 1.5  # behind, with which one begins ...

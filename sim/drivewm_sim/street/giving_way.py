@@ -35,7 +35,7 @@ EASED_MPS = 2.5  # ... while faster than this
 WALKING_PACE, WALKING_M = 2.4, 4.0  # m/s at which drivers come to people on open ground, from so far
 CHILDREN = 1.5  # times as likely as others to be given way
 WARY, WARY_M = 0.55, 35.0  # share of the usual speed at which drivers come to people at a kerb
-UNMARKED = 0.1  # of those who give way at a zebra, the share who do in shared space, where nobody has to
+UNMARKED = 0.05  # of those who give way at a zebra, the share who do in shared space, where nobody has to
 AT_ONCE_S = 0.5  # ... where drivers only brake for who is about to walk into their way
 NOTICE_M = 5.0  # before the kerb, from where on they are watched
 _ZEBRA, _SIGNAL, _MIDBLOCK = int(EdgeKind.ZEBRA), int(EdgeKind.SIGNAL), int(EdgeKind.MIDBLOCK)
@@ -132,7 +132,7 @@ def _conflicts(
     marked = street.walks.kind[e] == _ZEBRA or street.walks.kind[e] == _SIGNAL
     patient = cars.waited[i] < 15.0
     pace = max(cars.speed[i], 2.0 if patient else 4.0)
-    after = (1.5 if patient else 0.8) if marked else 0.8
+    after = (1.1 if patient else 0.8) if marked else 0.8
     beside = BESIDE_PERSON_M
     if street.walks.kind[e] == _SHARED:
         after, beside = 0.3, 0.6 * BESIDE_PERSON_M  # nobody has to give way, and they pass closely
