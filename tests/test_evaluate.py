@@ -104,8 +104,8 @@ def test_more_guesses_than_the_field_has_are_noted_under_the_protocol(street: Pa
 
 def test_scenes_that_trained_or_chose_the_model_are_noted(street: Path, weights: Path) -> None:
     assert judged(street, weights_entrant(str(weights), None)[0])["notes"] == [
-        "test/scene0: in the training data of tiny0",
-        "test/scene1: in the data that chose and calibrated tiny0",
+        "test/scene0: in the training data of tiny0, by its name",
+        "test/scene1: in the data that chose and calibrated tiny0, by its name",
     ]
 
 

@@ -207,6 +207,11 @@ class Street:
         if chosen is None:
             known = ", ".join(r.scene for r in recordings[:10])
             raise InputError(f"--scene {self.scene!r} is not in the data; there are {known}")
+        length = float(chosen.t_s.max() - chosen.t_s.min()) if len(chosen.t_s) else 0.0
+        if self.begin > length:
+            raise InputError(
+                f"--begin {self.begin:g}: {chosen.scene} lasts {length:.1f} s; choose an earlier moment"
+            )
         return chosen
 
     def _draw(self, recording: Recording) -> None:

@@ -221,9 +221,9 @@ def _notes_on_modes(entrant: Entrant, protocol: str | None) -> list[str]:
 def _notes_on_scene(scene: str, names: set[tuple[str, str]], entrant: Entrant) -> list[str]:
     """Whether the entrant has met the scene's recordings before."""
     if names & entrant.seen(scene):
-        return [f"{scene}: in the training data of {entrant.name}"]
+        return [f"{scene}: in the training data of {entrant.name}, by its name"]
     if names & entrant.chosen_on(scene):
-        return [f"{scene}: in the data that chose and calibrated {entrant.name}"]
+        return [f"{scene}: in the data that chose and calibrated {entrant.name}, by its name"]
     return []
 
 

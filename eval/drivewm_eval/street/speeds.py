@@ -33,8 +33,11 @@ def standing(motions: Sequence[Motion]) -> Sample:
 def walking_speed_by_label(
     motions: Sequence[Motion], labels: Sequence[Mapping[str, str]]
 ) -> dict[str, Sample]:
-    """`walking_speed` of the agents of each label; `labels` holds, for each motion, the label by agent id."""
-    names = sorted({name for label in labels for name in label.values()})
+    """`walking_speed` of the agents of each label; `labels` holds, for each motion, the label by agent id.
+
+    An empty label (a vehicle has no age) is none.
+    """
+    names = sorted({name for label in labels for name in label.values() if name})
     out = {}
     for name in names:
         mine = [

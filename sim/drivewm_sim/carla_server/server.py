@@ -11,6 +11,7 @@ from typing import Any
 
 import msgpack
 
+from drivewm.errors import InputError
 from drivewm_sim.carla_server.calls import Session, answer
 from drivewm_sim.carla_server.connections import Closed, Connection, Requests, Subscription
 from drivewm_sim.carla_server.world import World
@@ -201,9 +202,12 @@ def _listen(host: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise InputError(
+            f"{host}:{port}: cannot listen there ({error.strerror}); name another --port or --host "
+            "(two ports are taken, the second for sensor streams)"
+        ) from None
     sock.listen(64)
     sock.setblocking(False)
     return sock

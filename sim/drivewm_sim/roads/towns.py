@@ -35,7 +35,8 @@ def town_text(name: str) -> str:
         data = path.read_bytes()
         return (gzip.decompress(data) if name.endswith(".gz") else data).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected an OpenDRIVE file, {error}; check the path") from None
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: expected an OpenDRIVE file ({why}); check the path") from None
 
 
 def town_label(name: str) -> str:
