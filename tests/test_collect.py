@@ -142,7 +142,7 @@ def test_a_large_collection_writes_its_manifest_rarely_and_whole_in_the_end(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--episodes", "1", "--backend", "carla"], "only the embedded backend"),
+        (["--episodes", "1", "--backend", "carla", "--port", "1"], "no CARLA server answers at 127.0.0.1:1"),
         (["--episodes", "0"], "--episodes must be at least 1"),
         (["--episodes", "1", "--workers", "0"], "--workers must be at least 1"),
         (["--episodes", "1", "--seconds", "-3"], "--seconds must lie between"),

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from drivewm.types import Kind
 from drivewm_sim.ego import POLICIES
 from drivewm_sim.ego_way import come_in
-from drivewm_sim.embedded import PERCEPTION_M, EmbeddedSimulator
+from drivewm_sim.embedded import EmbeddedSimulator
 from drivewm_sim.episode_plan import plan_episode
 from drivewm_sim.roads.towns import load_town
 from drivewm_sim.sensors.suite import SensorSuite
 from drivewm_sim.simulator import DECISION_S, Agents, EgoCommand, Frame, Intent, Scenario
+from drivewm_sim.street_simulator import PERCEPTION_M
 
 TOWNS = ("crossing", "grid", "school")
 FASTEST_WALKER, QUICKEST_WALKER = 3.5, 4.0  # m/s, m/s^2

@@ -20,6 +20,7 @@ from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
 if TYPE_CHECKING:
+    from drivewm_sim.carla_client.connection import Server
     from drivewm_sim.collect import EpisodeJob, EpisodeResult
     from drivewm_sim.fleet import Fleet
     from drivewm_sim.manifest import Manifest
@@ -37,6 +38,13 @@ class Collect:
     out: Path
     # The world to collect in.
     backend: Literal["embedded", "carla"] = "embedded"
+    # Where the CARLA 0.9.16 server of --backend carla is ...
+    host: str = "127.0.0.1"
+    # ... and its RPC port.
+    port: int = 2000
+    # How vehicles move there: velocity sets wheel and speed; pedals wheel, throttle and brake; placed puts
+    # them where the street has them; traffic-manager leaves them to CARLA's Traffic Manager.
+    driving: Literal["velocity", "pedals", "placed", "traffic-manager"] = "velocity"
     # Towns, taken in turn: arterial, crossing, grid, plaza, roundabout, school, or an OpenDRIVE file (.xodr,
     # .xodr.gz) with its sidecar (.json) beside it.
     town: tuple[str, ...] = ("crossing",)
@@ -103,10 +111,6 @@ class Collect:
 
     def _check(self) -> None:
         """InputError on the first option that cannot be met, before anything is written."""
-        if self.backend != "embedded":
-            raise InputError(
-                f"--backend {self.backend}: this version has only the embedded backend; use that"
-            )
         for name in ("episodes", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} must be at least 1, got {getattr(self, name)}")
@@ -139,7 +143,9 @@ class Collect:
         from drivewm_sim.roads.towns import load_town
         from drivewm_sim.scenarios import SCENARIOS
 
-        for name in self.town or ("",):
+        if self.backend == "carla":
+            self._check_server()
+        for name in self.town or ("",) if self.backend == "embedded" else ():
             load_town(name)
         for name in self.scenario or ("",):
             if name not in SCENARIOS:
@@ -155,14 +161,34 @@ class Collect:
                 f"--out {self.out} is not empty; add --resume to continue it or name an empty folder"
             )
 
+    def _check_server(self) -> None:
+        """InputError where no server can be used; its towns are checked when they are loaded."""
+        from drivewm_sim.carla_client.connection import connect
+
+        if not 0 < self.port < 65535:
+            raise InputError(f"--port {self.port}: expected 1 to 65534; sensor streams take the next one")
+        if self.workers > 1:
+            raise InputError(f"--workers {self.workers}: one server serves one worker; leave out --workers")
+        if self.branches:
+            raise InputError("--branches: a CARLA server cannot go back in time; use --backend embedded")
+        connect(self._server())
+
+    def _server(self) -> Server:
+        from drivewm_sim.carla_client.connection import Server
+
+        return Server(host=self.host, port=self.port)
+
     def _recipe(self) -> dict[str, Any]:
         from drivewm import __version__
 
         fields = ("backend", "policy", "sensors", "seconds", "seed", "branches", "branch_seconds")
-        from drivewm_sim.roads.towns import town_label
+        from drivewm_sim.collect import recipe_town
 
-        lists = {"town": [town_label(name) for name in self.town], "scenario": list(self.scenario)}
+        towns = [recipe_town(name, self.backend) for name in self.town]
+        lists = {"town": towns, "scenario": list(self.scenario)}
         named = {"predictor": self._predictor_hash(), "version": __version__}
+        if self.backend == "carla":
+            named["driving"] = self.driving
         return {name: getattr(self, name) for name in fields} | lists | named
 
     def _predictor_hash(self) -> str | None:
@@ -185,7 +211,6 @@ class Collect:
         from drivewm_sim.branches import Branching
         from drivewm_sim.collect import EpisodeJob
         from drivewm_sim.randomness import episode_seed
-        from drivewm_sim.roads.towns import town_path
         from drivewm_sim.scenarios import SCENARIOS
 
         policies = MIXED if self.policy == "mixed" else (self.policy,)
@@ -195,7 +220,7 @@ class Collect:
         for index in range(self.episodes):
             scenario = dataclasses.replace(
                 SCENARIOS[self.scenario[index % len(self.scenario)]],
-                town=town_path(self.town[index % len(self.town)]),
+                town=self._town(self.town[index % len(self.town)]),
                 duration_s=self.seconds,
             )
             jobs.append(
@@ -208,9 +233,17 @@ class Collect:
                     branching=branching,
                     predictor=predictor,
                     sensors=self.sensors,
+                    server=self._server() if self.backend == "carla" else None,
+                    driving=self.driving,
                 )
             )
         return jobs
+
+    def _town(self, name: str) -> str:
+        from drivewm_sim.roads.towns import town_path
+
+        # A server's own towns have names, no paths.
+        return town_path(name) if self.backend == "embedded" or name.endswith((".xodr", ".xodr.gz")) else name
 
     def _fleet(self, jobs: list[EpisodeJob]) -> Fleet:
         from drivewm_sim.fleet import Fleet

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,12 +23,14 @@ from drivewm_sim.ego_planner import PlannerPolicy, PredictorFutures
 from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.embedded import EmbeddedSimulator
 from drivewm_sim.episode_tables import event_columns, frame_columns, image_columns, tracks_columns
-from drivewm_sim.roads.towns import town_label
+from drivewm_sim.roads.towns import town_label, town_names
 from drivewm_sim.sensors.suite import SensorSuite
 from drivewm_sim.simulator import DECISION_S, Frame, Scenario, Simulator
 
 if TYPE_CHECKING:
     from drivewm.predictor import Predictor
+    from drivewm_sim.carla_client.connection import Server
+    from drivewm_sim.carla_client.moving import Driving
 
 DATASET = "drivewm_sim"
 SENSORS = {
@@ -51,6 +54,8 @@ class EpisodeJob:
     branching: Branching = NO_BRANCHES
     predictor: str | None = None  # the bundle that the planner asks; None: constant velocity
     sensors: str = "tracks"  # one of SENSORS
+    server: Server | None = None  # the CARLA server that moves the bodies; None: the embedded simulator
+    driving: Driving = "velocity"  # how vehicles move on a server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +92,11 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
     """Simulates and stores one episode."""
     watch = Stopwatch()
     predictor = _predictor(job.predictor) if job.predictor and job.policy == "planner" else None
-    simulator = EmbeddedSimulator(sensors=None if job.sensors == "none" else SensorSuite())
-    episode, events = collect_episode(
-        simulator, job.scenario, job.policy, job.seed, job.name,
-        job.branching, predictor, job.sensors == "images", watch.lap,
-    )  # fmt: skip
+    with closing(_simulator(job)) as simulator:
+        episode, events = collect_episode(
+            simulator, job.scenario, job.policy, job.seed, job.name,
+            job.branching, predictor, job.sensors == "images", watch.lap,
+        )  # fmt: skip
     folder = job.out / job.name
     if folder.exists():  # an earlier, damaged or unlisted one
         shutil.rmtree(folder)
@@ -111,6 +116,15 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
         branch_frames=len(branches.frames["frame"]) if branches else 0,
         cpu_s=watch.cpu_s,
     )
+
+
+def _simulator(job: EpisodeJob) -> Simulator:
+    sensors = None if job.sensors == "none" else SensorSuite()
+    if job.server is None:
+        return EmbeddedSimulator(sensors=sensors)
+    from drivewm_sim.carla_client.carla_simulator import CarlaSimulator
+
+    return CarlaSimulator(job.server, job.driving, sensors)
 
 
 @lru_cache(maxsize=1)
@@ -140,7 +154,8 @@ def collect_episode(
     drive = _drive(simulator, first, driver, scenario, keep=branching.moments > 0)
     lap("simulate")
     branches = branch_out(simulator, drive, route, branching, seed) if branching.moments else None
-    perception = SENSORS["none" if not simulator.capabilities.sensors else "images" if images else "tracks"]
+    able = simulator.capabilities
+    perception = SENSORS["none" if not able.sensors else "images" if images else "tracks"]
     simulator.close()
     lap("branch")
     frames = drive.frames
@@ -152,7 +167,7 @@ def collect_episode(
         frames=frame_columns(frames, drive.commands) | (image_columns(frames) if images else {}),
         road_map=road_map,
         ego_id=str(frames[0].ego_uid),
-        provenance=_provenance(scenario, policy, seed, predictor) | {"perception": perception},
+        provenance=_provenance(able.backend, scenario, policy, seed, predictor) | {"perception": perception},
         branches=branches,
         events=event_columns(frames),
     )
@@ -189,13 +204,21 @@ def _drive(simulator: Simulator, frame: Frame, driver: EgoPolicy, scenario: Scen
     return drive
 
 
-def _provenance(scenario: Scenario, policy: str, seed: int, predictor: Predictor | None) -> dict[str, Any]:
+def recipe_town(name: str, backend: str) -> str:
+    """What a recipe says of a town: of a server's own, what the server calls it."""
+    server_s = backend == "carla" and name not in town_names() and not name.endswith((".xodr", ".xodr.gz"))
+    return name if server_s else town_label(name)
+
+
+def _provenance(
+    backend: str, scenario: Scenario, policy: str, seed: int, predictor: Predictor | None
+) -> dict[str, Any]:
     about = {
-        "source": "embedded",
+        "source": backend,
         "version": __version__,
         "seed": seed,
         "policy": policy,
-        "scenario": asdict(scenario) | {"town": town_label(scenario.town)},
+        "scenario": asdict(scenario) | {"town": recipe_town(scenario.town, backend)},
     }
     return about if predictor is None else about | {"predictor": predictor.runtime.hash}
 

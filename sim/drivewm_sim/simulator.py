@@ -108,6 +108,7 @@ class Capabilities:
 
     branching: bool  # snapshot() and restore() are exact
     sensors: bool  # `perceived` comes from a sensor model
+    backend: str = "embedded"  # or "carla": who moves the bodies
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,6 @@ from numpy import ndarray
 
 from drivewm_sim.collect import Stopwatch
 from drivewm_sim.ego_way import EGO_UID
-from drivewm_sim.embedded import Snapshot
 from drivewm_sim.sensors import sweeps, tracker
 from drivewm_sim.sensors.bev_fast import bev_features_fast
 from drivewm_sim.sensors.bodies import bodies_of
@@ -32,6 +31,7 @@ from drivewm_sim.street.occupancy import Occupancy, occupy
 from drivewm_sim.street.scripts import no_scripts, play
 from drivewm_sim.street.state import World
 from drivewm_sim.street.traffic import Setting
+from drivewm_sim.street_simulator import Snapshot
 
 SUBSTEPS = round(DECISION_S / PHYSICS_S)
 LOOKS_M = 60.0

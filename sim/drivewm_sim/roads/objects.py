@@ -33,8 +33,9 @@ class MapObject:
     name: str
     s: float
     t: float  # left of the reference line
+    hdg: float  # rad, relative to the reference line
     position: Float[ndarray, "3"]  # of the origin, scene frame, zOffset included
-    yaw: float  # rad, scene frame
+    yaw: float  # rad, scene frame, hdg included
     length: float  # m along yaw; 0: not given
     width: float
     height: float
@@ -102,6 +103,7 @@ def read_object(element: ET.Element, road: str, line: ReferenceLine) -> MapObjec
         name=element.get("name", ""),
         s=float(element.attrib["s"]),
         t=float(element.attrib["t"]),
+        hdg=_number(element, "hdg"),
         position=position,
         yaw=heading,
         length=_number(element, "length"),

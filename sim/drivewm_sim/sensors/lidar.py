@@ -17,9 +17,9 @@ from numpy import ndarray
 
 from drivewm.errors import InputError
 from drivewm_sim.kernel import kernel
-from drivewm_sim.roads.boxes import Boxes
+from drivewm_sim.roads.boxes import Boxes, no_boxes
 from drivewm_sim.sensors.raycast import GROUND, NOTHING, LidarPose, Rays, cast, measure
-from drivewm_sim.street.sight import StaticGrid
+from drivewm_sim.street.sight import StaticGrid, make_static_grid
 
 CENTIMETRE = np.float32(0.01)
 """What one unit of an encoded range stands for."""
@@ -110,11 +110,37 @@ def scan(
     mark = np.empty((spec.azimuths, spec.beams), np.int32)
     silhouette = np.empty(len(bodies), np.int32)
     cast(rays, grid, boxes, bodies, pose, ego_uid, depth, mark, silhouette)
+    return measured(spec, bodies, depth, mark, silhouette, ego_uid=ego_uid, seed=seed, tick=tick)
+
+
+def measured(
+    spec: LidarSpec,
+    bodies: ndarray,
+    depth: Float32[ndarray, "J E"],
+    mark: Int32[ndarray, "J E"],
+    silhouette: Int32[ndarray, "N"],
+    *,
+    ego_uid: int,
+    seed: int,
+    tick: int,
+) -> Sweep:
+    """The sweep of rays that end after `depth` metres of ground at `mark`: a row of bodies, or a code of
+    `raycast`. Drop-out and noise of a ray depend on (seed, ego_uid, tick, ray) alone."""
     range_m = np.empty((spec.beams, spec.azimuths), np.float32)
     identity = np.empty((spec.beams, spec.azimuths), np.int32)
     hits = np.empty(len(bodies), np.int32)
-    measure(rays, bodies, depth, mark, seed, ego_uid, tick, range_m, identity, hits)
+    measure(make_rays(spec), bodies, depth, mark, seed, ego_uid, tick, range_m, identity, hits)
     return Sweep(range_m=range_m, id=identity, hits=hits, silhouette=silhouette)
+
+
+def silhouettes(spec: LidarSpec, bodies: ndarray, pose: LidarPose, *, ego_uid: int) -> Int32[ndarray, "N"]:
+    """The rays that would end at each body, were it alone on the road."""
+    nothing = no_boxes()
+    depth = np.empty((spec.azimuths, spec.beams), np.float32)
+    mark = np.empty((spec.azimuths, spec.beams), np.int32)
+    out = np.empty(len(bodies), np.int32)
+    cast(make_rays(spec), make_static_grid(nothing), nothing, bodies, pose, ego_uid, depth, mark, out)
+    return out
 
 
 def encode(range_m: Float32[ndarray, "*b"]) -> UInt16[ndarray, "*b"]:

@@ -10,14 +10,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from drivewm.bev import BevGrid, BevSpec
-from drivewm_sim.roads.boxes import Boxes
 from drivewm_sim.sensors import sweeps, tracker
 from drivewm_sim.sensors.bev_fast import bev_features_fast
-from drivewm_sim.sensors.lidar import LidarSpec, Sweep, points, scan
+from drivewm_sim.sensors.lidar import LidarSpec, Sweep, points
 from drivewm_sim.sensors.raycast import LidarPose
 from drivewm_sim.sensors.tracker import TrackerSpec
 from drivewm_sim.simulator import DECISION_S
-from drivewm_sim.street.sight import StaticGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +62,7 @@ def copy(state: SensorState) -> SensorState:
 def sense(
     suite: SensorSuite,
     state: SensorState,
-    grid: StaticGrid,
-    boxes: Boxes,
+    sweep: Sweep,
     bodies: ndarray,
     pose: LidarPose,
     *,
@@ -73,11 +70,10 @@ def sense(
     seed: int,
     tick: int,
 ) -> tuple[Sensed, SensorState]:
-    """What the sensors give at a tick, and what they remember after it; writes into the ring of sweeps.
+    """What the sensors make of a sweep, and what they remember after it; writes into the ring of sweeps.
 
-    bodies: rows of bodies.BODY, in uid order.
+    bodies: rows of bodies.BODY, in uid order, as they were scanned.
     """
-    sweep = scan(suite.lidar, grid, boxes, bodies, pose, ego_uid=ego_uid, seed=seed, tick=tick)
     past = sweeps.past_points(
         state.sweeps, suite.lidar, pose, tick, suite.bev.past_ages, heights=suite.bev.obstacle_heights
     )

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import math
 
+from jaxtyping import Int
+from numpy import ndarray
+
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_height, line_point, project
 from drivewm_sim.roads.lane_graph import LaneGraph
@@ -210,3 +213,14 @@ def integrate(cars: Vehicles, street: Street, dt: float) -> None:
             c.waited[i] = 0.0
         elif speed < 0.3 and (c.intent[i] == _YIELDING or c.intent[i] == _QUEUING):
             c.waited[i] += dt
+
+
+@kernel
+def relocate(cars: Vehicles, rows: Int[ndarray, "n"], street: Street) -> None:
+    """Finds these vehicles on the lanes again, after somebody else has moved them."""
+    c, lanes = borrowed(cars), borrowed(street.lanes)
+    for i in rows:
+        _locate(i, 0.0, c, lanes)
+        if c.change_to[i] < 0 and abs(c.offset[i]) > LOST_M:
+            _find(i, c, lanes)
+            c.z[i] = line_height(lanes.lines, c.lane[i], c.s[i])

@@ -1,0 +1,136 @@
+"""A session with a CARLA server: found, checked, ticked in step with us, left as it was.
+
+The `carla` package is imported here, when somebody wants a server, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from drivewm.errors import InputError
+from drivewm_sim.simulator import PHYSICS_S
+
+VERSION = "0.9.16"
+ROLES = ("drivewm", "hero")
+"""What our actors are called; the ego is the hero, as in CARLA's own programs."""
+_LEAVE_S = 5.0  # a server that has died is not waited for longer when we go
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where a CARLA server is. What leases ports hands these out."""
+
+    host: str = "127.0.0.1"
+    port: int = 2000  # RPC; streams take the next
+    traffic_manager_port: int = 8000
+    timeout_s: float = 60.0  # loading a large town takes a while
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def carla_client() -> Any:
+    """The `carla` module; InputError where it is not installed."""
+    try:
+        import carla
+    except ImportError:
+        raise InputError(
+            'pip install "drivewm[sim]" to use a CARLA server (carla is missing; it has wheels for Linux '
+            "x86-64 and Windows, Python 3.10 to 3.12)"
+        ) from None
+    return carla
+
+
+def connect(server: Server) -> Any:
+    """A client of a server of the right version; InputError where there is none."""
+    carla = carla_client()
+    try:
+        socket.create_connection((server.host, server.port), timeout=min(server.timeout_s, 5.0)).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"no CARLA server answers at {server} ({error}); start one, say `drivewm carla-server --port "
+            f"{server.port}`, or name another with --host and --port"
+        ) from None
+    client = carla.Client(server.host, server.port)
+    client.set_timeout(server.timeout_s)
+    try:
+        version = client.get_server_version()
+    except RuntimeError as error:
+        raise InputError(f"{server}: what answers there is no CARLA server ({_line(error)})") from None
+    if not version.startswith(VERSION):
+        raise InputError(f"the server at {server} is CARLA {version}; this client needs {VERSION}")
+    return client
+
+
+class Session:
+    """One world, ticked by us in steps of 0.05 s until it is closed."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.client = connect(server)
+        self.carla = carla_client()
+        self.frame = 0
+        self._use(self.client.get_world())
+        self._settings = self.world.get_settings()
+
+    def _use(self, world: Any) -> None:
+        self.world = world
+
+    def map_names(self) -> list[str]:
+        """Bare names of the maps that can be loaded."""
+        return sorted({name.rpartition("/")[2] for name in self.client.get_available_maps()})
+
+    def map_name(self) -> str:
+        """The bare name of the map that is loaded."""
+        return str(self.world.get_map().name).rpartition("/")[2]
+
+    def load(self, name: str) -> None:
+        """Another map of the server's."""
+        self._use(self.client.load_world(name, False))
+
+    def generate(self, opendrive: str) -> None:
+        """A bare world from an OpenDRIVE document: roads without anything beside them."""
+        self._use(self.client.generate_opendrive_world(opendrive, reset_settings=False))
+
+    def take_over(self) -> None:
+        """From now on the world waits for our ticks; actors that an earlier run of ours left are removed."""
+        settings = self.world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, PHYSICS_S
+        settings.no_rendering_mode = True  # lidars need none
+        self.world.apply_settings(settings)
+        self.tick(())
+        left = [a for a in self.world.get_actors() if a.attributes.get("role_name") in ROLES]
+        if left:
+            self.apply([self.carla.command.DestroyActor(a) for a in left])
+            self.tick(())
+
+    def apply(self, commands: Sequence[Any]) -> list[Any]:
+        """What the server answers to a batch of commands, at once."""
+        return list(self.client.apply_batch_sync(list(commands), False)) if commands else []
+
+    def tick(self, commands: Sequence[Any]) -> Any:
+        """Commands, 0.05 s, and the snapshot after it."""
+        self.apply(commands)
+        self.frame = self.world.tick(self.server.timeout_s)
+        snapshot = self.world.get_snapshot()
+        until = time.monotonic() + self.server.timeout_s
+        while snapshot.frame < self.frame and time.monotonic() < until:
+            snapshot = self.world.get_snapshot()
+        return snapshot
+
+    def close(self, actors: Sequence[int]) -> None:
+        """Removes the actors and puts the server's settings back. Says nothing where the server is gone."""
+        with suppress(RuntimeError):
+            self.client.set_timeout(_LEAVE_S)
+            self.apply([self.carla.command.DestroyActor(k) for k in actors])
+            self.world.tick(_LEAVE_S)
+            self.world.apply_settings(self._settings)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
