@@ -15,7 +15,7 @@ from drivewm_sim.roads.boxes import Boxes, BoxKind
 from drivewm_sim.roads.town import Demand, Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import DECISION_S, PHYSICS_S, Intent
-from drivewm_sim.street import groups, routes, state, walkers, walking, walks_arrivals
+from drivewm_sim.street import groups, passing, routes, state, walkers, walking, walks_arrivals
 from drivewm_sim.street.gaps import expected
 from drivewm_sim.street.occupancy import occupy
 from drivewm_sim.street.sight import make_static_grid
@@ -292,3 +292,24 @@ def test_a_box_on_the_sidewalk_is_passed_by() -> None:
     beyond = [max(abs(s.x[0] - 60.0), abs(s.y[0] + 5.2)) - 0.3 for s in steps]
     assert min(beyond) > 0.15
     assert max(s.s[0] for s in steps) > 75.0
+
+
+def test_whose_walk_ends_behind_a_bench_has_arrived_before_it() -> None:
+    """Pushed about along the bench they seemed to get on, and stood there for minutes."""
+    pusher = {"edge": 0, "s": 100.0, "goal_s": 100.0, "goal_d": 1.5, "want_x": 0.0, "want_y": 1.5, "vx": 0.4}
+    row = people(STREET, {**pusher, "intent": int(Intent.WALKING), "pace": 1.0, "ahead_x": 1.0})
+    along = people(
+        STREET,
+        {
+            **pusher,
+            "intent": int(Intent.WALKING),
+            "pace": 1.0,
+            "ahead_x": 1.0,
+            "way": np.r_[1, np.full(state.WAY - 1, -1)],
+        },
+    )
+    for _ in range(60):
+        assert passing.gets_on(0, 3.0, row, 1)
+        assert passing.gets_on(0, 3.0, along, 1)
+    assert routes.reached(0, row)
+    assert along["stalled"][0] == 0.0

@@ -33,6 +33,11 @@ def yaw_to_carla(radians: Any) -> Any:
     return (-np.degrees(radians) + 180.0) % 360.0 - 180.0
 
 
+def yaw_from_compass(compass: Any) -> Any:
+    """Radians in [-pi, pi), counter-clockwise from east; compass: an IMU's, radians clockwise from north."""
+    return (1.5 * np.pi - compass) % (2 * np.pi) - np.pi
+
+
 def rate_from_carla(degrees_per_s: Any) -> Any:
     """Turn rate about z in rad/s, counter-clockwise."""
     return -np.radians(degrees_per_s)

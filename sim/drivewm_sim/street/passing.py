@@ -185,6 +185,10 @@ def gets_on(p: int, width: float, people: Pedestrians, seed: int) -> bool:
     """Counts how long row p has not got on; after 5 s it tries another side; false after 20 s: turn round."""
     # Stepping from side to side is no progress.
     speed = people.vx[p] * people.ahead_x[p] + people.vy[p] * people.ahead_y[p]
+    wish = math.hypot(people.want_x[p], people.want_y[p])
+    if people.way[p, 0] < 0 and wish > 0.1:
+        # Where the walk ends beside the strip, getting on leads there: past a bench, not along it.
+        speed = (people.vx[p] * people.want_x[p] + people.vy[p] * people.want_y[p]) / wish
     before = people.stalled[p]
     if abs(speed) > LEAST_MPS or not _wants_to_get_on(p, people):
         people.stalled[p] = max(before - 2.0 * DECISION_S, 0.0)
