@@ -313,3 +313,10 @@ def test_whose_walk_ends_behind_a_bench_has_arrived_before_it() -> None:
         assert passing.gets_on(0, 3.0, along, 1)
     assert routes.reached(0, row)
     assert along["stalled"][0] == 0.0
+
+
+def test_who_stood_about_near_shared_space_walks_on_when_the_halt_is_over() -> None:
+    """Eight metres before it they stood for hours, and who wanted out of the door behind them never could."""
+    row = people(STREET, {"edge": 0, "s": 100.0, "intent": int(Intent.STANDING), "kerb": 7.0, "pace": 1.0})
+    walkers._along_the_street(0, True, row, 1, 3)
+    assert row["intent"][0] == Intent.WALKING

@@ -241,17 +241,18 @@ def _along_the_street(p: int, shared: bool, people: Pedestrians, seed: int, tick
     playful = people.age[p] == _CHILD and people.leader[p] == uid
     if playful and uniform(seed, uid, GAIT, tick // BURST_TICKS, 1) < BURSTS:
         people.pace[p] *= BURST
-    if distance < APPROACH_M:
-        if not shared:
-            people.waited[p] = 0.0
-            _be(p, _APPROACHING, people)
-        elif distance < STEPS_OUT_M:
-            looks = draw(p, LOOKS, people, seed) < people.look[p]
-            people.cause[p] = _NONE if looks else _DISTRACTED
-            people.waited[p] = 0.0
-            _be(p, _CROSSING, people)
+    if distance < APPROACH_M and not shared:
+        people.waited[p] = 0.0
+        _be(p, _APPROACHING, people)
+        return
+    if distance < STEPS_OUT_M:
+        looks = draw(p, LOOKS, people, seed) < people.look[p]
+        people.cause[p] = _NONE if looks else _DISTRACTED
+        people.waited[p] = 0.0
+        _be(p, _CROSSING, people)
         return
     due = (tick + uid) % HALT_TICKS == 0 and people.halt[p] <= 0.0 and people.hurry[p] < 0.3
+    due = due and distance >= APPROACH_M
     if due and uniform(seed, uid, HALT, tick, 0) < HALTS_PER_S * HALT_TICKS * DECISION_S:
         people.halt[p] = 2.0 + 18.0 * uniform(seed, uid, HALT, tick, 1) ** 2
     _be(p, _STANDING if people.halt[p] > 0.0 or people.pace[p] < LINGERS else _WALKING, people)
