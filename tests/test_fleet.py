@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process_tree import descendants, processes, wait_for
 
 from drivewm.errors import InputError
 from drivewm_datasets.episode import verify_episode
 from drivewm_sim import fleet as fleet_module
+from drivewm_sim.carla_client.connection import Server
+from drivewm_sim.carla_client.servers import Source
 from drivewm_sim.collect import EpisodeJob, EpisodeResult, run_job
 from drivewm_sim.fleet import ATTEMPTS, Fleet, run_fleet
 from drivewm_sim.randomness import episode_seed
@@ -44,16 +47,18 @@ def result(job: EpisodeJob) -> EpisodeResult:
 
 
 class FakeWorker:
-    def __init__(self, shop: FakeWorkshop) -> None:
-        self._shop = shop
-        self.report: Report | None = shop.start
+    def __init__(self, shop: FakeWorkshop, source: Source | None) -> None:
+        self._shop, self.source = shop, source
+        self.report: Report | None = shop.starts.get(source, shop.start)
         self.started = self.killed = False
+        self.given = self.heard = 0
 
     def give(self, job: EpisodeJob) -> None:
         assert self.started
         assert not self.killed
         assert self.report is None
         self.report = self._shop.fate(job)
+        self.given += 1
 
     def kill(self) -> None:
         self.killed = True
@@ -64,7 +69,9 @@ class FakeWorkshop:
 
     def __init__(self, fates: dict[str, list[Report | None]], start: Report) -> None:
         self._fates, self.start = fates, start  # None: the worker hangs
+        self.starts: dict[Source | None, Report] = {}  # of workers with a certain server
         self.hired: list[FakeWorker] = []
+        self.most_at_once = 0  # workers with the same server
         self.tries: dict[str, int] = defaultdict(int)
         self.closed = False
 
@@ -73,15 +80,18 @@ class FakeWorkshop:
         self.tries[job.name] += 1
         return fates[nth] if nth < len(fates) else result(job)
 
-    def hire(self) -> FakeWorker:
-        self.hired.append(FakeWorker(self))
+    def hire(self, source: Source | None) -> FakeWorker:
+        self.hired.append(FakeWorker(self, source))
+        here = [worker for worker in self.hired if worker.source == source and not worker.killed]
+        self.most_at_once = max(self.most_at_once, len(here))
         return self.hired[-1]
 
     def reports(self, workers: list[FakeWorker], timeout_s: float) -> list[tuple[FakeWorker, Report]]:
         assert workers
         assert not any(worker.killed for worker in workers)
-        for worker in workers:
+        for worker in sorted(workers, key=lambda w: w.heard):
             if worker.report is not None:
+                worker.heard += 1
                 said, worker.report, worker.started = worker.report, None, True
                 return [(worker, said)]
         time.sleep(0.01)
@@ -105,6 +115,10 @@ def run(count: int, workers: int = 2, limit_s: float = 60.0) -> Generator[Episod
     return run_fleet(
         jobs(Path("nowhere"), count), Fleet(workers=workers, engine="processes", time_limit_s=limit_s)
     )
+
+
+def serving(servers: tuple[Server, ...], tell: Callable[[str], None] = lambda _: None) -> Fleet:
+    return Fleet(workers=len(servers), engine="processes", sources=servers, tell=tell)
 
 
 def names(results: Iterator[EpisodeResult]) -> list[str]:
@@ -167,6 +181,55 @@ def test_workers_that_cannot_start_end_the_run(staged: Callable[..., FakeWorksho
     with pytest.raises(InputError, match="workers end before they begin: status 1"):
         names(run(3))
     assert len(shop.hired) <= 2 * ATTEMPTS + 1
+
+
+def test_what_was_begun_again_is_told_and_counted(staged: Callable[..., FakeWorkshop]) -> None:
+    staged(e1=[Dead("its server ended with signal 9")])
+    told: list[str] = []
+    made = run_fleet(jobs(Path("nowhere"), 3), Fleet(workers=2, engine="processes", tell=told.append))
+    assert {episode.name: episode.retries for episode in made} == {"e0": 0, "e1": 1, "e2": 0}
+    assert told == ["e1 is begun again: its server ended with signal 9"]
+
+
+def test_workers_are_replaced_after_so_many_episodes(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged()
+    made = run_fleet(jobs(Path("nowhere"), 10), Fleet(workers=2, engine="processes", recycle=2))
+    assert names(made) == sorted(f"e{i}" for i in range(10))
+    assert max(w.given for w in shop.hired) == 2
+
+
+def test_every_server_has_one_worker_at_a_time(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(e1=[Dead("hung")], e4=[Dead("hung")])
+    servers = (Server(port=2000), Server(port=3000))
+    assert len(names(run_fleet(jobs(Path("nowhere"), 6), serving(servers)))) == 6
+    assert [w.source for w in shop.hired][:2] == list(servers)
+    assert len(shop.hired) == 4
+    assert shop.most_at_once == 1
+
+
+def test_a_server_that_never_answers_is_given_up_and_the_other_makes_all(
+    staged: Callable[..., FakeWorkshop],
+) -> None:
+    dead, good = Server(port=2000), Server(port=3000)
+    shop = staged()
+    shop.starts[dead] = Dead("no CARLA server answered")
+    told: list[str] = []
+    assert len(names(run_fleet(jobs(Path("nowhere"), 30), serving((dead, good), told.append)))) == 30
+    assert [w.source for w in shop.hired].count(dead) == ATTEMPTS
+    assert told == ["127.0.0.1:2000 is given up: no CARLA server answered"]
+
+
+def test_without_any_server_the_run_ends(staged: Callable[..., FakeWorkshop]) -> None:
+    staged(start=Dead("no CARLA server answered"))
+    with pytest.raises(InputError, match="workers end before they begin: no CARLA server answered"):
+        names(run_fleet(jobs(Path("nowhere"), 3), serving((Server(port=2000), Server(port=3000)))))
+
+
+def test_a_server_of_another_version_ends_the_run_at_once(staged: Callable[..., FakeWorkshop]) -> None:
+    shop = staged(start=Failure("the server at 127.0.0.1:2000 is CARLA 0.9.15", True))
+    with pytest.raises(InputError, match=r"^the server at 127.0.0.1:2000 is CARLA 0\.9\.15"):
+        names(run_fleet(jobs(Path("nowhere"), 3), serving((Server(port=2000),))))
+    assert len(shop.hired) == 1
 
 
 def test_closing_the_iterator_ends_the_workers(staged: Callable[..., FakeWorkshop]) -> None:
@@ -241,37 +304,6 @@ def hash_of_hashes(out: Path) -> str:
     return str(json.loads((out / "manifest.json").read_text())["hash_of_hashes"])
 
 
-def wait_for(true: Callable[[], Any], seconds: float = 120.0) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := true():
-            return found
-        time.sleep(0.02)
-    raise TimeoutError("it did not happen")
-
-
-def processes() -> dict[int, int]:
-    """Parent of every process that lives (pid -> pid)."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if state != "Z":
-            parents[int(folder.name)] = int(parent)
-    return parents
-
-
-def descendants(pid: int) -> set[int]:
-    parents, found = processes(), {pid}
-    while True:
-        more = {child for child, parent in parents.items() if parent in found} - found
-        if not more:
-            return found - {pid}
-        found |= more
-
-
 def makers(pid: int) -> set[int]:
     """The processes below that make episodes."""
     found = set()
@@ -280,7 +312,7 @@ def makers(pid: int) -> set[int]:
             said = Path(f"/proc/{child}/cmdline").read_text()
         except OSError:
             continue
-        if "spawn_main" in said or "ray::_Actor" in said:
+        if "spawn_main" in said or "ray::Maker" in said:
             found.add(child)
     return found
 

@@ -7,7 +7,7 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
 if TYPE_CHECKING:
-    from drivewm_sim.carla_client.connection import Server
+    from drivewm_sim.carla_client.servers import Source
     from drivewm_sim.collect import EpisodeJob, EpisodeResult
     from drivewm_sim.fleet import Fleet
     from drivewm_sim.manifest import Manifest
@@ -38,10 +38,17 @@ class Collect:
     out: Path
     # The world to collect in.
     backend: Literal["embedded", "carla"] = "embedded"
-    # Where the CARLA 0.9.16 server of --backend carla is ...
-    host: str = "127.0.0.1"
-    # ... and its RPC port.
-    port: int = 2000
+    # Where the CARLA 0.9.16 servers of --backend carla are, one for each worker ...
+    host: tuple[str, ...] = ("127.0.0.1",)
+    # ... and their RPC ports: as many as hosts, or one for all hosts, or several on one host.
+    port: tuple[int, ...] = (2000,)
+    # Instead of these: a command that starts a server, with {port} where its RPC port goes. Every worker
+    # starts one on its own machine, on free ports from the first --port on, and ends it.
+    launch: str | None = None
+    # Episodes after which a worker and the server that it has started are replaced by fresh ones; 0: never.
+    recycle: int = 50
+    # Seconds after which a call or a tick that a server does not answer counts as hung.
+    server_timeout: float = 60.0
     # How vehicles move there: velocity sets wheel and speed; pedals wheel, throttle and brake; placed puts
     # them where the street has them; traffic-manager leaves them to CARLA's Traffic Manager.
     driving: Literal["velocity", "pedals", "placed", "traffic-manager"] = "velocity"
@@ -163,20 +170,20 @@ class Collect:
 
     def _check_server(self) -> None:
         """InputError where no server can be used; its towns are checked when they are loaded."""
-        from drivewm_sim.carla_client.connection import connect
+        from drivewm.cli.carla_sources import check_sources
 
-        if not 0 < self.port < 65535:
-            raise InputError(f"--port {self.port}: expected 1 to 65534; sensor streams take the next one")
-        if self.workers > 1:
-            raise InputError(f"--workers {self.workers}: one server serves one worker; leave out --workers")
         if self.branches:
             raise InputError("--branches: a CARLA server cannot go back in time; use --backend embedded")
-        connect(self._server())
+        if self.recycle < 0:
+            raise InputError(f"--recycle must not be negative, got {self.recycle}")
+        check_sources(self._sources(), local=self.address is None)
 
-    def _server(self) -> Server:
-        from drivewm_sim.carla_client.connection import Server
+    def _sources(self) -> tuple[Source, ...]:
+        if self.backend != "carla":
+            return ()
+        from drivewm.cli.carla_sources import carla_sources
 
-        return Server(host=self.host, port=self.port)
+        return carla_sources(self.host, self.port, self.launch, self.server_timeout, self.workers)
 
     def _recipe(self) -> dict[str, Any]:
         from drivewm import __version__
@@ -233,7 +240,6 @@ class Collect:
                     branching=branching,
                     predictor=predictor,
                     sensors=self.sensors,
-                    server=self._server() if self.backend == "carla" else None,
                     driving=self.driving,
                 )
             )
@@ -245,14 +251,17 @@ class Collect:
         # A server's own towns have names, no paths.
         return town_path(name) if self.backend == "embedded" or name.endswith((".xodr", ".xodr.gz")) else name
 
-    def _fleet(self, jobs: list[EpisodeJob]) -> Fleet:
+    def _fleet(self, jobs: list[EpisodeJob], tell: Callable[[str], None]) -> Fleet:
         from drivewm_sim.fleet import Fleet
 
         job = jobs[0]
         moments = job.branching.moments * (len(job.branching.plans) + self.verify)
         simulated = job.scenario.warm_up_s + job.scenario.duration_s + moments * job.branching.horizon_s
         limit = 600.0 + 20.0 * simulated if self.time_limit is None else self.time_limit
-        return Fleet(workers=self.workers, engine=self.engine, address=self.address, time_limit_s=limit)
+        return Fleet(
+            workers=self.workers, engine=self.engine, address=self.address, time_limit_s=limit,
+            sources=self._sources(), recycle=self.recycle if self.launch else 0, tell=tell,
+        )  # fmt: skip
 
     def _collect(self, jobs: list[EpisodeJob], manifest: Manifest) -> list[EpisodeResult]:
         """Makes the episodes, listing each as it is finished; gives back those made now."""
@@ -276,7 +285,7 @@ class Collect:
         try:
             with (
                 Progress(*columns, console=console) as progress,
-                closing(run_fleet(jobs, self._fleet(jobs))) as fleet,
+                closing(run_fleet(jobs, self._fleet(jobs, progress.console.print))) as fleet,
             ):
                 bar = progress.add_task("episodes", total=len(jobs), rate=0.0)
                 for result in fleet:
@@ -302,6 +311,7 @@ class Collect:
             "seconds_simulated": round(sum(e.seconds for e in episodes), 6),
             "events": dict(sorted(events.items())),
             "branches": sum(e.branches for e in episodes),
+            "retries": sum(e.retries for e in made),
             "frames_per_s": round(sum(e.frames + e.branch_frames for e in made) / elapsed, 1),
             "cpu_ms_per_frame": _cost(made),
             "hash_of_hashes": manifest.hash_of_hashes,

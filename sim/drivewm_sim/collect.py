@@ -72,6 +72,7 @@ class EpisodeResult:
     branches: int = 0
     branch_frames: int = 0
     cpu_s: dict[str, float] = field(default_factory=dict)  # by what was done; not kept
+    retries: int = 0  # so often it was begun again; not kept
 
 
 class Stopwatch:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from drivewm.errors import InputError
 from drivewm_sim.collect import EpisodeJob, EpisodeResult
@@ -24,6 +24,9 @@ from drivewm_sim.workers import (
     outcome,
     ray_installed,
 )
+
+if TYPE_CHECKING:
+    from drivewm_sim.carla_client.servers import Source
 
 Engine = Literal["auto", "ray", "processes"]
 ATTEMPTS = 3
@@ -42,6 +45,9 @@ class Fleet:
     engine: Engine = "auto"  # ray where it is installed; one worker of "auto" is this process itself
     address: str | None = None  # of a Ray cluster that runs already; "auto" finds the one of this machine
     time_limit_s: float = 600.0  # an episode that takes longer hangs
+    sources: tuple[Source, ...] = ()  # of CARLA servers, one a worker; none: the embedded simulator
+    recycle: int = 0  # after so many episodes a worker and what it started are replaced; 0: never
+    tell: Callable[[str], None] = lambda _: None  # is told of whom and what had to be begun again
 
 
 def run_fleet(jobs: list[EpisodeJob], fleet: Fleet) -> Generator[EpisodeResult, None, None]:
@@ -51,14 +57,15 @@ def run_fleet(jobs: list[EpisodeJob], fleet: Fleet) -> Generator[EpisodeResult, 
     episode could be made (no room on the disk, workers that do not start).
     """
     workers = min(fleet.workers, len(jobs))
-    if fleet.engine == "auto" and fleet.address is None and workers <= 1:
+    by_itself = fleet.engine == "auto" and fleet.address is None and workers <= 1
+    if by_itself and not fleet.sources:
         yield from _alone(jobs)
         return
     with_ray = fleet.engine == "ray" or fleet.address is not None
-    with_ray |= fleet.engine == "auto" and ray_installed()
+    with_ray |= fleet.engine == "auto" and ray_installed() and not by_itself
     workshop: Workshop = RayWorkshop(workers, fleet.address) if with_ray else ProcessWorkshop()
     try:
-        yield from _Shift(workshop, jobs, workers, fleet.time_limit_s).run()
+        yield from _Shift(workshop, jobs, workers, fleet).run()
     finally:
         workshop.close()
 
@@ -94,9 +101,11 @@ class _Seat:
     """A worker and what it is at."""
 
     worker: Worker
+    source: Source | None
     job: EpisodeJob | None = None
     since: float = field(default_factory=time.monotonic)  # of the job's beginning, or of being hired
     started: bool = False
+    made: int = 0
 
     @property
     def due(self) -> bool:
@@ -107,13 +116,15 @@ class _Seat:
 class _Shift:
     """The jobs on their way through the workers."""
 
-    def __init__(self, workshop: Workshop, jobs: list[EpisodeJob], workers: int, limit_s: float) -> None:
-        self._workshop, self._limit_s = workshop, limit_s
+    def __init__(self, workshop: Workshop, jobs: list[EpisodeJob], workers: int, fleet: Fleet) -> None:
+        self._workshop, self._fleet = workshop, fleet
         self._waiting = deque(jobs)
         self._attempts: Counter[str] = Counter()
         self._lost: list[str] = []
-        self._stillborn, self._anybody = 0, False
+        self._stillborn: Counter[Source | None] = Counter()
+        self._anybody = False
         self._wanted = workers
+        self._free: deque[Source | None] = deque((*fleet.sources, *[None] * workers)[:workers])
         self._seats: list[_Seat] = []
 
     def run(self) -> Iterator[EpisodeResult]:
@@ -124,7 +135,7 @@ class _Shift:
                 self._hear(next(seat for seat in self._seats if seat.worker is worker), report)
                 self._staff()
                 if isinstance(report, EpisodeResult):
-                    yield report
+                    yield replace(report, retries=self._attempts[report.name])
             self._look_after()
             self._staff()
         _complain(self._lost)
@@ -137,40 +148,63 @@ class _Shift:
                 seat.worker.give(seat.job)
         starting = sum(not seat.started for seat in self._seats)
         for _ in range(min(self._wanted - len(self._seats), len(self._waiting) - starting)):
-            self._seats.append(_Seat(self._workshop.hire()))
+            source = self._free.popleft()
+            self._seats.append(_Seat(self._workshop.hire(source), source))
 
     def _hear(self, seat: _Seat, report: Report) -> None:
         if isinstance(report, Dead):
             self._replace(seat, report.said)
             return
+        if isinstance(report, Failure) and not seat.started:
+            raise InputError(report.said)
         job, seat.job, seat.started, self._anybody = seat.job, None, True, True
+        self._stillborn[seat.source] = 0
+        seat.made += job is not None
         if isinstance(report, Failure) and job is not None:
             self._lost.append(_lost(job, report))
+        if self._fleet.recycle and seat.made >= self._fleet.recycle:
+            self._dismiss(seat)
 
     def _look_after(self) -> None:
         """Replaces workers that hang."""
         now = time.monotonic()
         for seat in list(self._seats):
-            if seat.job is not None and now - seat.since > self._limit_s:
-                self._replace(seat, f"it took longer than {self._limit_s:g} s")
+            if seat.job is not None and now - seat.since > self._fleet.time_limit_s:
+                self._replace(seat, f"it took longer than {self._fleet.time_limit_s:g} s")
             elif not seat.started and not self._anybody and now - seat.since > START_LIMIT_S:
                 raise InputError(
                     f"no worker has started within {START_LIMIT_S:g} s; is the cluster full? Ask for fewer "
                     "workers, or look at `ray status`"
                 )
 
+    def _dismiss(self, seat: _Seat) -> None:
+        self._seats.remove(seat)
+        self._free.append(seat.source)
+        seat.worker.kill()
+
     def _replace(self, seat: _Seat, why: str) -> None:
         """Dismisses a worker. Its job, if any, goes to the next free one, unless it has been tried enough."""
-        self._seats.remove(seat)
-        seat.worker.kill()
+        self._dismiss(seat)
         if seat.job is None:
-            self._stillborn += not seat.started
-            if self._stillborn >= ATTEMPTS * self._wanted:
-                raise InputError(f"workers end before they begin: {why}; finished episodes are kept")
+            if not seat.started:
+                self._bury(seat.source, why)
             return
         self._attempts[seat.job.name] += 1
         if self._attempts[seat.job.name] < ATTEMPTS:
+            self._fleet.tell(f"{seat.job.name} is begun again: {why}")
             self._waiting.appendleft(seat.job)
         else:
             why = f"tried {ATTEMPTS} times, the last time {why}"
             self._lost.append(_lost(seat.job, Failure(why, False)))
+
+    def _bury(self, source: Source | None, why: str) -> None:
+        """A worker ended before it began; if that goes on, none is hired for its server any more."""
+        self._stillborn[source] += 1
+        alike = self._free.count(source) + sum(seat.source == source for seat in self._seats)
+        if self._stillborn[source] < ATTEMPTS * alike:
+            return
+        if alike == self._wanted:
+            raise InputError(f"workers end before they begin: {why}; finished episodes are kept")
+        self._fleet.tell(f"{source} is given up: {why}")
+        self._free.remove(source)
+        self._wanted -= 1

@@ -49,7 +49,7 @@ class Manifest:
 
 def _kept(episode: EpisodeResult) -> dict[str, Any]:
     """What is the same whoever made the episode."""
-    return {key: value for key, value in asdict(episode).items() if key != "cpu_s"}
+    return {key: value for key, value in asdict(episode).items() if key not in ("cpu_s", "retries")}
 
 
 class ManifestWriter:

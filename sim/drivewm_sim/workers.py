@@ -7,18 +7,25 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from drivewm.errors import InputError
 from drivewm_sim.collect import EpisodeJob, EpisodeResult, run_job
 from drivewm_sim.embedded import compile_kernels
+
+if TYPE_CHECKING:
+    from drivewm_sim.carla_client.servers import HeldServer, Source
+
+_LOOK_S = 0.2
+"""A worker's server is looked after at least this often."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Dead:
-    """The process is gone."""
+    """The process is gone, or will do no more: its server has ended."""
 
     said: str
 
@@ -57,8 +64,8 @@ class Worker(Protocol):
 class Workshop(Protocol):
     """Where workers come from and report to."""
 
-    def hire(self) -> Worker:
-        """A worker that is starting; its first report is `Ready` or `Dead`."""
+    def hire(self, source: Source | None) -> Worker:
+        """A worker that is starting, with a CARLA server or none; it reports `Ready`, `Failure` or `Dead`."""
         ...
 
     def reports(self, workers: Sequence[Any], timeout_s: float) -> list[tuple[Worker, Report]]:
@@ -75,7 +82,62 @@ def outcome(job: EpisodeJob) -> EpisodeResult | Failure:
     try:
         return run_job(job)
     except Exception as error:
-        return Failure(_said(error), isinstance(error, InputError) or _disk_trouble(error))
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(_said(error), isinstance(error, InputError) or _disk_trouble(error))
+
+
+class Maker:
+    """What a worker process keeps from one episode to the next: compiled kernels and its server, if any."""
+
+    def __init__(self, source: Source | None) -> None:
+        self._source = source
+        self._held: HeldServer | None = None
+
+    def ready(self) -> Ready | Failure | Dead:
+        """Compiles the kernels, or loads them, so that no episode is held up by it; gets the server."""
+        compile_kernels()
+        if self._source is None:
+            return Ready()
+        from drivewm_sim.carla_client.connection import NotThere
+        from drivewm_sim.carla_client.servers import hold
+
+        try:
+            self._held = hold(self._source)
+        except NotThere as error:
+            return Dead(str(error))
+        except InputError as error:
+            return Failure(str(error), True)
+        return Ready()
+
+    def run(self, job: EpisodeJob) -> EpisodeResult | Failure | Dead:
+        """The episode made, or why it could not be. Beside a server, which may end or hang at any time."""
+        if self._held is None:
+            return outcome(job)
+        answers: queue.SimpleQueue[EpisodeResult | Failure | Dead] = queue.SimpleQueue()
+        job = replace(job, server=self._held.server)
+        # Not waited for in the end: nothing can call back a thread that hangs in the client.
+        threading.Thread(target=lambda: answers.put(_on_server(job)), daemon=True).start()
+        while True:
+            with suppress(queue.Empty):
+                return answers.get(timeout=_LOOK_S)
+            trouble = self._held.trouble()
+            if trouble is not None:
+                return Dead(trouble)
+
+
+def _on_server(job: EpisodeJob) -> EpisodeResult | Failure | Dead:
+    """The outcome; what the client complains of, as time-outs, may go well on a fresh server."""
+    from drivewm_sim.carla_client.connection import NotThere
+
+    try:
+        return run_job(job)
+    except (RuntimeError, NotThere) as error:
+        return Dead(_said(error))
+    except Exception as error:
+        return _failure(error)
 
 
 def _said(error: BaseException) -> str:
@@ -95,10 +157,10 @@ def _disk_trouble(error: Exception) -> bool:
 class ProcessWorker:
     """A spawned process with a pipe. "spawn": a forked child would inherit locks of threads that it lacks."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, source), daemon=True)
         with _without_interrupts():
             self._process.start()
         theirs.close()  # so that the end of the process ends the pipe
@@ -128,8 +190,8 @@ class ProcessWorkshop:
     def __init__(self) -> None:
         self._hired: list[ProcessWorker] = []
 
-    def hire(self) -> ProcessWorker:
-        self._hired.append(ProcessWorker())
+    def hire(self, source: Source | None) -> ProcessWorker:
+        self._hired.append(ProcessWorker(source))
         return self._hired[-1]
 
     def reports(self, workers: Sequence[ProcessWorker], timeout_s: float) -> list[tuple[Worker, Report]]:
@@ -155,19 +217,19 @@ class _without_interrupts:
             signal.signal(signal.SIGINT, self._before)
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, source: Source | None) -> None:
     """A process worker's life."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    compile_kernels()  # or loads them: no episode is to be held up by it
-    pipe.send(Ready())
+    maker = Maker(source)
+    pipe.send(maker.ready())
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
-        pipe.send(outcome(job))
+        pipe.send(maker.run(job))
 
 
 def _end_with(sentinel: int) -> None:
@@ -197,15 +259,6 @@ def check_address(address: str) -> None:
         raise InputError(
             f"--address {address}: nobody answers there ({error}); `ray status` names the cluster's address"
         ) from None
-
-
-class _Actor:
-    def ready(self) -> Ready:
-        compile_kernels()
-        return Ready()
-
-    def run(self, job: EpisodeJob) -> EpisodeResult | Failure:
-        return outcome(job)
 
 
 class RayWorker:
@@ -248,10 +301,10 @@ class RayWorkshop:
                         f"--address {address}: no Ray cluster answers there ({_said(error)})"
                     ) from None
 
-        self._actor = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
+        self._actor = ray.remote(num_cpus=1, max_restarts=0)(Maker)
 
-    def hire(self) -> RayWorker:
-        self._hired.append(RayWorker(self._actor.remote()))
+    def hire(self, source: Source | None) -> RayWorker:
+        self._hired.append(RayWorker(self._actor.remote(source)))
         return self._hired[-1]
 
     def reports(self, workers: Sequence[RayWorker], timeout_s: float) -> list[tuple[Worker, Report]]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from drivewm.errors import InputError
 from drivewm_sim.simulator import PHYSICS_S
@@ -28,10 +28,14 @@ class Server:
     host: str = "127.0.0.1"
     port: int = 2000  # RPC; streams take the next
     traffic_manager_port: int = 8000
-    timeout_s: float = 60.0  # loading a large town takes a while
+    timeout_s: float = 60.0  # of a call or a tick; loading a large town takes a while
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+class NotThere(InputError):
+    """No server answers. Another try may find one."""
 
 
 def carla_client() -> Any:
@@ -47,12 +51,12 @@ def carla_client() -> Any:
 
 
 def connect(server: Server) -> Any:
-    """A client of a server of the right version; InputError where there is none."""
+    """A client of a server of the right version; InputError where there is none (`NotThere`) or another."""
     carla = carla_client()
     try:
         socket.create_connection((server.host, server.port), timeout=min(server.timeout_s, 5.0)).close()
     except (OSError, OverflowError) as error:
-        raise InputError(
+        raise NotThere(
             f"no CARLA server answers at {server} ({error}); start one, say `drivewm carla-server --port "
             f"{server.port}`, or name another with --host and --port"
         ) from None
@@ -61,14 +65,22 @@ def connect(server: Server) -> Any:
     try:
         version = client.get_server_version()
     except RuntimeError as error:
-        raise InputError(f"{server}: what answers there is no CARLA server ({_line(error)})") from None
+        raise NotThere(f"{server}: what answers there is no CARLA server ({_line(error)})") from None
+    check_version(server, version)
+    return client
+
+
+def check_version(server: Server, version: str) -> None:
+    """InputError where a server's version is not the client's."""
     if not version.startswith(VERSION):
         raise InputError(f"the server at {server} is CARLA {version}; this client needs {VERSION}")
-    return client
 
 
 class Session:
     """One world, ticked by us in steps of 0.05 s until it is closed."""
+
+    ticking_since: ClassVar[float | None] = None
+    """The monotonic time at which this process went into a tick; None outside of ticks."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -115,13 +127,17 @@ class Session:
 
     def tick(self, commands: Sequence[Any]) -> Any:
         """Commands, 0.05 s, and the snapshot after it."""
-        self.apply(commands)
-        self.frame = self.world.tick(self.server.timeout_s)
-        snapshot = self.world.get_snapshot()
-        until = time.monotonic() + self.server.timeout_s
-        while snapshot.frame < self.frame and time.monotonic() < until:
+        Session.ticking_since = time.monotonic()
+        try:
+            self.apply(commands)
+            self.frame = self.world.tick(self.server.timeout_s)
             snapshot = self.world.get_snapshot()
-        return snapshot
+            until = time.monotonic() + self.server.timeout_s
+            while snapshot.frame < self.frame and time.monotonic() < until:
+                snapshot = self.world.get_snapshot()
+            return snapshot
+        finally:
+            Session.ticking_since = None
 
     def close(self, actors: Sequence[int]) -> None:
         """Removes the actors and puts the server's settings back. Says nothing where the server is gone."""
