@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
-from carla_stand_in import COMMAND
+from carla_stand_in import COMMAND, stand_in
 from process_tree import descendants, processes, wait_for
 from refusals import Capture, assert_refused, files_in
 
@@ -243,3 +243,25 @@ def test_a_command_that_starts_no_server_ends_the_collection(tmp_path: Path, cap
     said = capsys.readouterr().err.replace("\n", " ")
     assert "workers end before they begin: its server ended with status 5" in said
     assert "no licence" in said
+
+
+@needs_carla
+@pytest.mark.slow
+def test_the_model_trains_forecasts_and_is_judged_on_episodes_from_servers(tmp_path: Path) -> None:
+    """Two servers that run already; tracks of the tracker model, fed by the servers' lidar."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with stand_in(tmp_path / "one", "crossing") as one, stand_in(tmp_path / "two", "crossing") as two:
+        where = ["--port", str(one.port), str(two.port), "--workers", "2", "--engine", "processes"]
+        made = ["--episodes", "6", "--seconds", "9", "--seed", "7", "--out", str(data)]
+        assert main(["collect", "--backend", "carla", *where, *made]) == 0
+        assert one.lives()
+        assert two.lives(), "servers that were named are left running"
+    assert main(["train", "--data", str(data), "--out", str(run), "--preset", "nano", "--steps", "3"]) == 0
+    bundle = str(run)
+    table, figures = tmp_path / "forecasts.parquet", tmp_path / "figures.json"
+    assert main(["predict", "--data", str(data), "--weights", bundle, "--out", str(table)]) == 0
+    assert parquet.read_metadata(table).num_rows > 0
+    assert main(["evaluate", "--data", str(data), "--weights", bundle, "--json", str(figures)]) == 0
+    assert json.loads(figures.read_text())["constant_velocity"]["average"]
