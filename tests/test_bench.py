@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import xml.etree.ElementTree as ET
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 
 from drivewm.cli import main
+from drivewm.errors import InputError
 from drivewm_eval.bench import limits, stops
 from drivewm_eval.bench.busy import busy_street, times
 from drivewm_eval.bench.endurance import Contacts, Overlaps, endure, limits_of, vehicles_due, walks_due
 from drivewm_eval.bench.parts import sight_cost, tick_apart, tick_costs
 from drivewm_eval.bench.scaling import Size, growth
+from drivewm_eval.bench.stand_in import stand_in
 from drivewm_eval.bench.tiles import affected, tiled_map, tiled_town
 from drivewm_sim.roads.towns import load_town, town_text
 from drivewm_sim.simulator import Intent
@@ -292,9 +296,73 @@ def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.Capt
     assert "vehicles served" in capsys.readouterr().out
 
 
+# A CARLA server
+
+
+def test_a_stand_in_is_measured_without_and_with_a_lidar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("carla", reason="the carla client is not installed")
+    file = tmp_path / "figures.json"
+    told = ["bench", "simulator", "--backend", "carla", "--seconds", "10", "--json", str(file)]
+    assert main(told) == 0
+    figures = json.loads(file.read_text())
+    assert (figures["server"], figures["town"]) == ("stand-in", "grid")
+    assert (figures["vehicles"], figures["walkers"]) == (30, 60)
+    assert figures["plain"]["ticks"] == figures["with_lidar"]["ticks"] == 200
+    assert 0.0 < figures["ticks_per_s_with_lidar"] < figures["ticks_per_s"] <= figures["plain"]["best"]
+    assert 20_000 < figures["points_per_turn"] <= 32 * 1024
+    assert figures["with_lidar"]["server_ms"] > figures["plain"]["server_ms"] > 0.0
+    assert "ticks per s" in capsys.readouterr().out
+
+
+def test_a_given_server_is_left_as_it_was(tmp_path: Path) -> None:
+    carla = pytest.importorskip("carla", reason="the carla client is not installed")
+    file = tmp_path / "figures.json"
+    with stand_in("school") as server:
+        client = carla.Client("127.0.0.1", server.port)
+        world = client.get_world()
+        before = {actor.id for actor in world.get_actors()}
+        told = ["--backend", "carla", "--port", str(server.port), "--seconds", "10", "--json", str(file)]
+        assert main(["bench", "simulator", *told]) == 0
+        assert not world.get_settings().synchronous_mode
+        assert {actor.id for actor in world.get_actors()} == before
+    figures = json.loads(file.read_text())
+    assert (figures["server"], figures["town"]) == (f"given, 127.0.0.1:{server.port}", "school")
+    assert figures["plain"]["server_ms"] is None
+
+
+def test_a_stand_in_ends_with_what_needed_it() -> None:
+    with suppress(ZeroDivisionError), stand_in("crossing") as server:
+        assert server.cpu_s()
+        raise ZeroDivisionError
+    assert server.cpu_s() is None
+
+
+def test_a_stand_in_that_cannot_start_says_why() -> None:
+    with pytest.raises(InputError, match=r"did not start: error: .*atlantis"), stand_in("atlantis"):
+        pass
+
+
+def test_where_no_server_answers_that_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("carla", reason="the carla client is not installed")
+    assert main(["bench", "simulator", "--backend", "carla", "--port", "1"]) == 2
+    assert "no CARLA server answers at 127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_without_the_client_no_server_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "carla", None)
+    assert main(["bench", "simulator", "--backend", "carla"]) == 2
+    assert "carla is missing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
+        (["simulator", "--port", "2000"], "add --backend carla"),
+        (["endurance", "--backend", "carla"], "endurance has no --backend carla"),
         (["simulator", "--town", "grid", "school"], "one --town"),
         (["endurance", "--town", "atlantis"], "no town 'atlantis'"),
         (["endurance", "--town", "grid", "school", "grid"], "--town names grid twice"),

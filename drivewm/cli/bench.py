@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +18,10 @@ from drivewm.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from drivewm_eval.bench.carla_speed import CarlaSpeed, TickSpeed
     from drivewm_eval.bench.endurance import Endurance
     from drivewm_eval.bench.simulator import SimulatorSpeed
+    from drivewm_sim.carla_client.connection import Server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +29,16 @@ class Bench:
     what: tyro.conf.Positional[Literal["simulator", "endurance"]]
     """simulator: its speed on one core, as a whole and part by part, with 45 vehicles and 100 pedestrians.
     endurance: contacts, limits, stops and served traffic over hours without an ego."""
+    backend: Literal["embedded", "carla"] = "embedded"
+    """carla: simulator measures a CARLA 0.9.16 server with 30 vehicles and 60 walkers, without and with a
+    lidar. It is a stand-in started for it, unless --host or --port name one."""
+    host: str | None = None
+    """Where a CARLA server is that runs already (default 127.0.0.1, where only --port is given)."""
+    port: int | None = None
+    """Its RPC port (default 2000, where only --host is given)."""
     town: tuple[str, ...] = ()
-    """Towns, or .xodr files (default: grid for simulator, all shipped towns for endurance)."""
+    """Towns, or .xodr files (default: grid for simulator, all shipped towns for endurance). A CARLA server
+    that is named loads its own town of that name (default: the one that is loaded)."""
     seconds: float = 120.0
     """Simulated seconds over which simulator measures."""
     hours: float = 1.0
@@ -38,16 +50,12 @@ class Bench:
 
     def run(self) -> int:
         self._check()
-        from drivewm_sim.embedded import compile_kernels
-
         console = terminal()
-        with console.status("compiling the simulator (the first time only)"):
-            compile_kernels()
         before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        figures = self._simulator(console) if self.what == "simulator" else self._endurance(console)
+        figures = self._carla(console) if self.backend == "carla" else self._embedded(console)
         after = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         if self.json:
-            write_json(self.json, {**figures, "seed": self.seed, "load_average": [before, after]})
+            write_json(self.json, {**figures, "load_average": [before, after]})
         return 0
 
     def _check(self) -> None:
@@ -62,12 +70,76 @@ class Bench:
         if self.what == "simulator" and len(self.town) > 1:
             raise InputError(f"bench simulator takes one --town, got {', '.join(self.town)}; name one")
         check_file("--json", self.json)
+        if self.backend == "carla":
+            self._check_carla()
+        elif self._server_is_given:
+            raise InputError("--host and --port name a CARLA server; add --backend carla or leave them out")
+        if self._server_is_given:  # whose towns we do not know
+            return
         from drivewm_sim.roads.towns import load_town
 
         loaded = [load_town(town).name for town in self.town]
         twice = [name for k, name in enumerate(loaded) if name in loaded[:k]]
         if twice:
             raise InputError(f"--town names {twice[0]} twice, whose figures would mix; name it once")
+
+    @property
+    def _server_is_given(self) -> bool:
+        return self.host is not None or self.port is not None
+
+    def _check_carla(self) -> None:
+        """InputError where there is no client, or no server where one was named."""
+        from drivewm_sim.carla_client.connection import carla_client, connect
+
+        if self.what != "simulator":
+            raise InputError(f"bench {self.what} has no --backend carla; leave it out")
+        carla_client()
+        if self._server_is_given:
+            server = self._server()
+            if not 0 < server.port < 65535:
+                raise InputError(
+                    f"--port {server.port}: expected 1 to 65534; sensor streams take the next one"
+                )
+            connect(server)
+
+    def _server(self) -> Server:
+        from drivewm_sim.carla_client.connection import Server
+
+        return Server(host=self.host or "127.0.0.1", port=2000 if self.port is None else self.port)
+
+    def _carla(self, console: Console) -> dict[str, Any]:
+        from rich.progress import Progress
+
+        from drivewm_eval.bench.carla_speed import STAGES, measure_carla
+        from drivewm_eval.bench.stand_in import stand_in
+        from drivewm_sim.carla_client.connection import Server
+
+        town = self.town[0] if self.town else None
+        with ExitStack() as stack:
+            cpu_s = None
+            if self._server_is_given:
+                server, name = self._server(), f"given, {self._server()}"
+            else:
+                with console.status("starting a stand-in (the first time, it compiles for minutes)"):
+                    child = stack.enter_context(stand_in(town or "grid"))
+                server, name, cpu_s, town = Server(port=child.port), "stand-in", child.cpu_s, None
+            progress = stack.enter_context(Progress(console=console, transient=True))
+            task = progress.add_task("measuring", total=STAGES)
+
+            def advance(stage: str) -> None:
+                progress.update(task, advance=1, description=stage)
+
+            speed = measure_carla(server, town, self.seconds, name=name, cpu_s=cpu_s, advance=advance)
+        print_carla(console, speed)
+        return carla_figures(speed)
+
+    def _embedded(self, console: Console) -> dict[str, Any]:
+        from drivewm_sim.embedded import compile_kernels
+
+        with console.status("compiling the simulator (the first time only)"):
+            compile_kernels()
+        figures = self._simulator(console) if self.what == "simulator" else self._endurance(console)
+        return {**figures, "seed": self.seed}
 
     def _simulator(self, console: Console) -> dict[str, Any]:
         from rich.progress import Progress
@@ -115,6 +187,16 @@ def speed_figures(speed: SimulatorSpeed) -> dict[str, Any]:
     for part in parts:
         out |= part
     return out
+
+
+def carla_figures(speed: CarlaSpeed) -> dict[str, Any]:
+    """The medians by name, and everything else measured."""
+    return {
+        "ticks_per_s": speed.plain.median,
+        "ticks_per_s_with_lidar": speed.with_lidar.median,
+        "points_per_turn": speed.with_lidar.points,
+        **asdict(speed),
+    }
 
 
 def endurance_figures(run: Endurance) -> dict[str, Any]:
@@ -180,6 +262,24 @@ def print_speed(console: Console, speed: SimulatorSpeed) -> None:
         f"cost of a tick ~ agents ^ {speed.scaling.exponent:.2f}"
         f" (^ {speed.scaling.exponent_at_equal_density:.2f} where only the area grows)"
     )
+
+
+def print_carla(console: Console, speed: CarlaSpeed) -> None:
+    """One column without lidar, one with it."""
+    from rich.table import Table
+
+    plain, lidar = speed.plain, speed.with_lidar
+    title = f"CARLA server ({speed.server}), {speed.town}: {speed.vehicles} vehicles, {speed.walkers} walkers"
+    table = Table("", "moved and read back", f"and a lidar, {lidar.points:,.0f} points a turn", title=title)
+
+    def row(name: str, told: Callable[[TickSpeed], str]) -> None:
+        table.add_row(name, told(plain), told(lidar))
+
+    row("ticks per s", lambda run: f"{run.median:,.0f} (best block {run.best:,.0f})")
+    row("CPU of the client, a tick", lambda run: f"{run.client_ms:.2f} ms")
+    if plain.server_ms is not None:
+        row("CPU of the server, a tick", lambda run: f"{run.server_ms:.2f} ms")
+    console.print(table)
 
 
 def print_endurance(console: Console, runs: list[Endurance]) -> None:

@@ -29,6 +29,7 @@ class Shape:
     size: tuple[float, float, float]  # length, width, height (m)
     centre: tuple[float, float, float]  # in the actor's frame (CARLA's: x forward, y right, z up)
     wheelbase: float = 0.0  # m
+    track: float = 0.0  # m between the front wheels
     lock: float = 0.0  # degrees of the front wheels at full lock
     share: tuple[tuple[float, float], ...] = ()  # of the lock, at speeds in km/h
 
@@ -93,6 +94,7 @@ class Blueprints:
             size=(2 * half.x, 2 * half.y, 2 * half.z),
             centre=(box.location.x, box.location.y, box.location.z),
             wheelbase=_wheelbase(drive, 2 * half.x) if drive else 0.0,
+            track=_track(drive, 2 * half.y) if drive else 0.0,
             lock=max((w.max_steer_angle for w in drive.wheels), default=0.0) if drive else 0.0,
             share=tuple((p.x, p.y) for p in drive.steering_curve) if drive else (),
         )
@@ -109,3 +111,12 @@ def _wheelbase(drive: Any, length: float) -> float:
         if 0.4 * length < found < 0.9 * length:
             return found
     return 0.58 * length
+
+
+def _track(drive: Any, width: float) -> float:
+    """Metres between the front wheels; where their places are odd, none: one wheel in the middle."""
+    front = [w.position for w in drive.wheels if w.max_steer_angle > 1.0]
+    if len(front) != 2:
+        return 0.0
+    found = float(np.hypot(front[0].x - front[1].x, front[0].y - front[1].y)) / 100.0
+    return found if found < width else 0.0

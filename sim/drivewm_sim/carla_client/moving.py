@@ -7,7 +7,8 @@ what a body can do. It starts from where the body really is, so errors do not ad
 `pedals`: the wheels steer, throttle and brake follow a model of the engine whose gain is learned.
 
 Wheels turned by d on a wheelbase L let the middle between the axles move on a path of curvature k with
-k L = t / sqrt(1 + t^2 / 4), t = tan d (kinematic bicycle; Kong et al. 2015).
+k L = t / sqrt(1 + t^2 / 4), t = tan d (kinematic bicycle; Kong et al. 2015). The steering angle w is that of
+the inner wheel, d that midway between the two: tan w = t / (1 - t track / (2 L)) (Ackermann).
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Follower:
         if abs(speed) > 1.0:
             curvature += self.turn / (_TURNS_BACK_S * speed)
         bend = min(max(curvature * shape.wheelbase, -1.8), 1.8)
-        angle = math.degrees(math.atan(bend / math.sqrt(1.0 - 0.25 * bend * bend)))
+        middle = bend / math.sqrt(1.0 - 0.25 * bend * bend)
+        left = 1.0 - 0.5 * abs(middle) * shape.track / max(shape.wheelbase, 0.1)
+        angle = math.degrees(math.atan(middle / max(left, 0.1)))
         return min(max(-angle / max(shape.lock * _share(shape, speed), 1.0), -1.0), 1.0)
 
 

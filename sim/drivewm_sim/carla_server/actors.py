@@ -46,6 +46,7 @@ STATE = np.dtype(
         # A vehicle's own.
         ("mass", np.float64),
         ("wheelbase", np.float64),
+        ("track", np.float64),  # m between the wheels of an axle
         ("max_steer", np.float64),  # degrees
         ("top_speed", np.float64),
         ("power", np.float64),
@@ -61,7 +62,7 @@ STATE = np.dtype(
         ("gear", np.int64),
         ("mode", np.int64),  # Drive
         *((f"a_{name}", np.float64) for name in ("steer", "steer_speed", "speed", "acceleration", "jerk")),
-        ("wheel", np.float64),  # degrees, the steered wheels as they stand (Ackermann turns them slowly)
+        ("wheel", np.float64),  # degrees, the steered wheel on the inside of the bend, as it stands
         ("push", np.float64),  # m/s^2 that the Ackermann controller gives now
         *((name, np.float64) for name in ("cx", "cy", "cz")),  # constant velocity, vehicle's frame
         ("limit", np.float64),  # km/h

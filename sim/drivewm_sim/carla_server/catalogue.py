@@ -52,11 +52,16 @@ class VehicleModel:
     power: float  # W at the wheels
     thrust: float  # m/s^2, the most that the drive gives
     special_type: str = ""
-    max_steer: float = 70.0  # degrees of the front wheels at full lock, standing
+    max_steer: float = 70.0  # degrees of the inner front wheel at full lock, standing: CARLA's cars
 
     @property
     def wheels(self) -> int:
         return 2 if self.base_type in ("motorcycle", "bicycle") else 4
+
+    @property
+    def track(self) -> float:
+        """Between the wheels of an axle (m). The widths of cars in CARLA include their mirrors."""
+        return 0.75 * self.size[1] if self.wheels == 4 else 0.0
 
     @property
     def tag(self) -> Tag:
@@ -81,6 +86,8 @@ _TAGS = {
     "car": Tag.CAR, "van": Tag.CAR, "truck": Tag.TRUCK, "bus": Tag.BUS,
     "motorcycle": Tag.MOTORCYCLE, "bicycle": Tag.BICYCLE,
 }  # fmt: skip
+
+_BARS = 40.0  # degrees: the bars of real motorcycles turn by 27 to 40
 
 
 def _car(
@@ -129,13 +136,17 @@ VEHICLES = (
     VehicleModel(id="vehicle.mitsubishi.fusorosa", base_type="bus",
                  size=(10.27, 2.90, 3.40), mass=9000, wheelbase=5.60, top_speed=28, power=160e3, thrust=1.4),
     VehicleModel(id="vehicle.harley-davidson.low_rider", base_type="motorcycle",
-                 size=(2.36, 0.76, 1.66), mass=380, wheelbase=1.63, top_speed=50, power=60e3, thrust=5.0),
+                 size=(2.36, 0.76, 1.66), mass=380, wheelbase=1.63, top_speed=50, power=60e3, thrust=5.0,
+                 max_steer=_BARS),
     VehicleModel(id="vehicle.kawasaki.ninja", base_type="motorcycle",
-                 size=(2.03, 0.80, 1.60), mass=270, wheelbase=1.42, top_speed=60, power=90e3, thrust=6.0),
+                 size=(2.03, 0.80, 1.60), mass=270, wheelbase=1.42, top_speed=60, power=90e3, thrust=6.0,
+                 max_steer=_BARS),
     VehicleModel(id="vehicle.vespa.zx125", base_type="motorcycle",
-                 size=(1.81, 0.87, 1.60), mass=190, wheelbase=1.28, top_speed=26, power=8e3, thrust=3.0),
+                 size=(1.81, 0.87, 1.60), mass=190, wheelbase=1.28, top_speed=26, power=8e3, thrust=3.0,
+                 max_steer=_BARS),
     VehicleModel(id="vehicle.yamaha.yzf", base_type="motorcycle",
-                 size=(2.21, 0.87, 1.60), mass=270, wheelbase=1.40, top_speed=60, power=90e3, thrust=6.0),
+                 size=(2.21, 0.87, 1.60), mass=270, wheelbase=1.40, top_speed=60, power=90e3, thrust=6.0,
+                 max_steer=_BARS),
     VehicleModel(id="vehicle.bh.crossbike", base_type="bicycle",
                  size=(1.80, 0.65, 1.70), mass=92, wheelbase=1.06, top_speed=11, power=400, thrust=1.2),
     VehicleModel(id="vehicle.diamondback.century", base_type="bicycle",

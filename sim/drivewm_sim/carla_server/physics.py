@@ -1,7 +1,14 @@
 """Vehicles from pedals and wheel: a kinematic bicycle with limits, in CARLA's frame.
 
 The origin lies midway between the axles. With wheels turned by d: slip angle b = atan(tan(d) / 2), turn rate
-v cos(b) tan(d) / wheelbase (Kong et al. 2015). Longitudinally
+r = v cos(b) tan(d) / wheelbase (Kong et al. 2015). Two things as in PhysX:
+
+- The wheel on the inside of a bend has the whole steering angle w (`wheel`), the other one less, so that both
+  turn about one point (Ackermann): tan(d) = tan(w) / (1 + track tan(w) / (2 wheelbase)).
+- Tyres do not roll quite where they point, front and rear alike, in proportion to the force across: the nose
+  points further into the bend, by TYRE_SLIP v r, which b loses.
+
+Longitudinally
 
     dv/dt = throttle * min(thrust, power / (mass v)) - brake * brake_max - ROLLING - DRAG v^2,
 
@@ -26,6 +33,9 @@ DRAG = 3e-4  # 1/m
 GRIP = 8.0  # m/s^2 across, beyond which the nose runs wide
 STEER_RATE = 175.0  # degrees/s of the wheels: PhysX turns the wheel by 2.5 locks a second
 GRAVITY = 9.81
+TYRE_SLIP = 1.0 / (17.0 * 0.875 * GRAVITY)
+"""Radians a m/s^2 across. Of its stiffness (17 loads a radian on the physics sheet, reached under twice the
+load at rest), a tyre of PhysX has x - x^2/3 + x^3/27 with x = 3 / 2 under its load at rest."""
 _CLEAR = 1e-3  # m above the ground that still stands on it
 _DRIVE_SLOWEST = 1.0  # m/s below which power is no limit
 
@@ -111,6 +121,21 @@ def _gear(row: Any) -> None:
 
 
 @kernel
+def middle_wheel(row: Any) -> float:
+    """The tangent of the steering angle midway between the front wheels."""
+    inner = math.tan(math.radians(row.wheel))
+    return inner / (1.0 + 0.5 * row.track * abs(inner) / row.wheelbase)
+
+
+def wheel_angle(row: Any, left: bool) -> float:
+    """Degrees by which a front wheel is turned, right positive."""
+    inner = math.tan(math.radians(float(row["wheel"])))
+    outside = left == (inner > 0.0)
+    narrower = 1.0 + float(row["track"]) * abs(inner) / float(row["wheelbase"]) if outside else 1.0
+    return math.degrees(math.atan(inner / narrower))
+
+
+@kernel
 def _drive(row: Any, dt: float) -> None:
     """Moves one vehicle over level ground."""
     _turn_wheels(row, dt)
@@ -122,12 +147,13 @@ def _drive(row: Any, dt: float) -> None:
     else:
         after = _ackermann(row, dt)
     mean = 0.5 * (before + after)
-    slope = math.tan(math.radians(row.wheel))
+    slope = middle_wheel(row)
     slip = math.atan(0.5 * slope)
     rate = mean * math.cos(slip) * slope / row.wheelbase
     if abs(rate * mean) > GRIP:
         rate = math.copysign(GRIP / abs(mean), rate)
         slip = math.asin(min(max(0.5 * rate * row.wheelbase / mean, -1.0), 1.0))
+    slip -= TYRE_SLIP * abs(mean) * rate
     heading = math.radians(row.yaw)
     middle = heading + 0.5 * rate * dt + slip
     row.x += mean * math.cos(middle) * dt

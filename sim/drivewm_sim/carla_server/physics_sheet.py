@@ -12,7 +12,6 @@ from drivewm_sim.carla_server.physics import steering_share
 
 _RADIUS_CM = 35.0
 _BRAKE_TORQUE, _HAND_BRAKE_TORQUE = 1500.0, 3000.0  # N m
-_TRACK_M = 1.6
 
 
 def _wheels(row: Any) -> list[tuple[Any, ...]]:
@@ -21,7 +20,7 @@ def _wheels(row: Any) -> list[tuple[Any, ...]]:
     out = []
     for front in (1.0, -1.0):
         for side in (-1.0, 1.0):
-            along, across = 0.5 * front * float(row["wheelbase"]), 0.5 * side * _TRACK_M
+            along, across = 0.5 * front * float(row["wheelbase"]), 0.5 * side * float(row["track"])
             x = float(row["x"]) + along * math.cos(yaw) - across * math.sin(yaw)
             y = float(row["y"]) + along * math.sin(yaw) + across * math.cos(yaw)
             position = (100 * x, 100 * y, 100 * float(row["z"]) + _RADIUS_CM)

@@ -16,6 +16,7 @@ from drivewm_sim.carla_server.layouts import (
     integer,
     number,
 )
+from drivewm_sim.carla_server.physics import wheel_angle
 from drivewm_sim.carla_server.physics_sheet import ackermann_sheet, physics_sheet, telemetry
 from drivewm_sim.carla_server.registry import CALLS, Call, Returns, Session, call
 
@@ -39,7 +40,7 @@ def _telemetry(session: Session, actor_id: Any) -> Any:
 @call("get_wheel_steer_angle", 2)
 def _wheel(session: Session, actor_id: Any, wheel: Any) -> float:
     row = session.world.row(integer(actor_id), "unable to get wheel angle", Kind.VEHICLE)
-    return float(row["wheel"]) if integer(wheel) in (0, 1) else 0.0
+    return wheel_angle(row, left=integer(wheel) == 0) if integer(wheel) in (0, 1) else 0.0
 
 
 @call("get_vehicle_light_state", 1)

@@ -254,7 +254,7 @@ def _body(name: str, state: Any) -> tuple[Kind, BoundingBox, int]:
         model = catalogue.VEHICLE_MODELS[name]
         length, width, height = model.size
         state["collides"], state["limit"] = 1, 30.0
-        for key in ("mass", "wheelbase", "max_steer", "top_speed", "power", "thrust"):
+        for key in ("mass", "wheelbase", "track", "max_steer", "top_speed", "power", "thrust"):
             state[key] = getattr(model, key)
         state["brake_max"] = BRAKE_MAX if model.wheels == 4 else BRAKE_MAX_TWO_WHEELS
         box = box_at((model.box_x, 0.0, height / 2), (length / 2, width / 2, height / 2))
