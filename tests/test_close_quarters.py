@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from street_builders import cars, crossroads, nobody, straight_street
+from street_builders import cars, crossroads, nobody, people, straight_street
 from test_drivers import Watch
 
 from drivewm_sim.lines import line_point
 from drivewm_sim.roads.swept import REAR_AXLE, swing
 from drivewm_sim.roads.towns import load_town
+from drivewm_sim.simulator import Intent
 from drivewm_sim.street import vehicle_arrivals
 from drivewm_sim.street.backing import TOW_TICKS, TOWED_S, towed
 from drivewm_sim.street.contacts import touch
 from drivewm_sim.street.junctions import STUCK_S, first_of_stuck, meet
 from drivewm_sim.street.occupancy import occupy
-from drivewm_sim.street.state import Model
+from drivewm_sim.street.state import PATH, Model
 
 
 @pytest.mark.parametrize(("behind_m", "gives_up"), [(30.0, True), (90.0, False)])
@@ -87,6 +88,45 @@ def test_a_turning_vehicle_waits_for_a_body_that_only_its_nose_would_touch() -> 
     watch.run(4.0)
     occ = occupy(watch.cars, nobody(), len(lanes.length), len(street.walks.length))
     assert touch(watch.cars, nobody(), occ, 0) == 0
+
+
+def test_a_driver_who_turns_waits_for_somebody_on_the_road_whom_only_the_nose_would_touch() -> None:
+    """They stood half way over the exit, in sight for seconds; had it been straight, all would be clear."""
+    street = crossroads()
+    lanes = street.lanes
+    turn = lanes.lines.yaw[lanes.lines.start[1:] - 1] - lanes.lines.yaw[lanes.lines.start[:-1]]
+    right = int(np.argmin(turn))
+    van = {"lane": right, "s": 0.5, "speed": 3.0, "model": int(Model.VAN), "length": 5.8, "width": 2.0}
+    for beside, waits in ((1.0 + 0.55, True), (1.0 + 1.75, False)):
+        x, y, _ = line_point(lanes.lines, right, 0.8 * lanes.length[right], beside)
+        person = people(street, {"crossing": -1, "intent": int(Intent.STANDING), "x": x, "y": y, "d": 20.0})
+        watch = Watch(street, cars(street, van), person)
+        for _ in range(60):
+            watch.run(0.1)
+            occ = occupy(watch.cars, person, len(lanes.length), len(street.walks.length))
+            assert touch(watch.cars, person, occ, watch.tick) == 0
+        assert (watch.cars["speed"][0] < 0.1) == waits
+
+
+@pytest.mark.parametrize(("model", "length"), [(Model.CAR, 4.5), (Model.VAN, 5.8)])
+def test_vehicles_neither_cut_a_tight_bend_nor_run_wide_behind_it(model: Model, length: float) -> None:
+    """They steered before it began, and back before it ended: 0.3 m off their line, to either side."""
+    street = load_town("school").street
+    lanes = street.lanes
+    turn = lanes.lines.yaw[lanes.lines.start[1:] - 1] - lanes.lines.yaw[lanes.lines.start[:-1]]
+    tight = [
+        k for k in np.flatnonzero((lanes.junction >= 0) & (np.abs(turn) > 1.0)) if lanes.length[k] < 11.0
+    ]
+    assert tight
+    for bend in tight[:2]:
+        before, after = int(lanes.prev[lanes.prev_start[bend]]), int(lanes.next[lanes.next_start[bend]])
+        row = {"lane": before, "s": max(lanes.length[before] - 18.0, 3.0), "speed": 5.0}
+        path = np.r_[bend, after, np.full(PATH - 2, -1)]
+        body = {"model": int(model), "length": length, "width": 2.0}
+        watch = Watch(street, cars(street, {**row, **body, "path": path}))
+        watch.run(7.0)
+        assert watch.cars["lane"][0] not in (before, bend)
+        assert np.abs(watch.column("offset")).max() < 0.15
 
 
 def test_of_two_who_bar_each_others_way_one_backs_out_and_both_get_through() -> None:

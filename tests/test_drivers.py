@@ -269,6 +269,21 @@ def test_a_crash_is_put_down_to_what_the_faster_driver_brakes_for() -> None:
         assert rows["cause"].tolist() == [cause, cause]
 
 
+@pytest.mark.parametrize(("seen_s", "cause"), [(1.8, Cause.DELAY), (2.6, Cause.MISJUDGED)])
+def test_both_saw_in_time_only_if_the_driver_could_have_stopped_from_its_speed(
+    seen_s: float, cause: Cause
+) -> None:
+    """By hand: from 11 m/s it takes 0.6 s of reaction and 11 / 6 s of braking, 2.4 s; 1.4 m/s are left."""
+    free = np.full(state.MEMORY - 1, -1)
+    seen = {"seen_first": np.full(state.MEMORY, 100 - round(10 * seen_s)), "seen_last": np.full(8, 100)}
+    ring = {"past_speed": np.full(state.PAST, 11.0), "seen_uid": np.r_[1001, free], **seen}
+    rows = cars(LONG, {"s": 100.0, "speed": 1.4, **ring})
+    person = people(LONG, {"x": 102.3, "y": rows["y"][0], "seen_uid": np.r_[rows["uid"][0], free], **seen})
+    occ = occupy(rows, person, len(LONG.lanes.length), len(LONG.walks.length))
+    assert touch(rows, person, occ, 100) == 1
+    assert rows["cause"][0] == person["cause"][0] == cause
+
+
 def test_cyclists_keep_right_and_cars_pass_them_only_with_room() -> None:
     for width, passes in ((3.5, False), (5.5, True)):
         street = straight_street(length=900.0, width=width, zebra_at=None)

@@ -16,6 +16,7 @@ from drivewm_sim.roads.town import Demand, Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import DECISION_S, PHYSICS_S, Intent
 from drivewm_sim.street import groups, passing, routes, state, walkers, walking, walks_arrivals
+from drivewm_sim.street.contacts import BODY_RADIUS_M
 from drivewm_sim.street.gaps import expected
 from drivewm_sim.street.occupancy import occupy
 from drivewm_sim.street.sight import make_static_grid
@@ -291,6 +292,21 @@ def test_a_box_on_the_sidewalk_is_passed_by() -> None:
     steps = live(street, walkers_of(street, {"s": 50.0, "goal_s": 80.0, "side": -0.2}), cars(street), 20.0)
     beyond = [max(abs(s.x[0] - 60.0), abs(s.y[0] + 5.2)) - 0.3 for s in steps]
     assert min(beyond) > 0.15
+    assert max(s.s[0] for s in steps) > 75.0
+
+
+def test_a_car_that_stands_on_a_plaza_is_walked_round() -> None:
+    """Away from crossings nobody minded vehicles, though they come to where people walk."""
+    kinds = STREET.walks.kind.copy()
+    kinds[0] = EdgeKind.PLAZA
+    plaza = STREET._replace(walks=STREET.walks._replace(kind=kinds, width=STREET.walks.width * 2.0))
+    stands = cars(plaza, {"s": 60.0, "x": 60.0, "y": -5.2})
+    crowd = walkers_of(plaza, {"s": 50.0, "goal_s": 80.0, "side": 0.0})
+    steps = live(plaza, crowd, stands, 30.0)
+    beyond = [
+        np.hypot(max(abs(s.x[0] - 60.0) - 2.25, 0.0), max(abs(s.y[0] + 5.2) - 0.925, 0.0)) for s in steps
+    ]
+    assert min(beyond) > BODY_RADIUS_M
     assert max(s.s[0] for s in steps) > 75.0
 
 

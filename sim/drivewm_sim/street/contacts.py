@@ -12,7 +12,7 @@ from drivewm_sim.kernel import kernel
 from drivewm_sim.simulator import Intent
 from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
-from drivewm_sim.street.state import NOBODY, Cause, Controller, Pedestrians, Vehicles
+from drivewm_sim.street.state import NOBODY, PAST, Cause, Controller, Pedestrians, Vehicles
 from drivewm_sim.street.vectors import beyond
 
 BODY_RADIUS_M = 0.2  # of the torso: arms and bags give way
@@ -67,6 +67,18 @@ def _memory(seen_uid, seen_first, row: int, uid: int, tick: int) -> float:  # ty
 
 
 @inlined
+def _to_stop(i: int, seen: float, cars: Vehicles, tick: int) -> float:
+    """Seconds that driver i, who saw the other `seen` seconds ago, needed to stop from its speed of then.
+
+    Whoever brakes in vain is slow in the end. Speeds further back than `PAST` decisions are not known.
+    """
+    fastest = cars.speed[i]
+    for k in range(min(round(10.0 * seen) + 1, PAST)):
+        fastest = max(fastest, cars.past_speed[i, (tick - k) % PAST])
+    return cars.reaction[i] + fastest / BRAKING_MPS2
+
+
+@inlined
 def cause_of(i: int, p: int, cars: Vehicles, people: Pedestrians, tick: int) -> int:
     """Why vehicle i and pedestrian p met; MISJUDGED: both saw the other in time."""
     if cars.controller[i] == _SCRIPTED or people.controller[p] == _SCRIPTED:
@@ -77,8 +89,7 @@ def cause_of(i: int, p: int, cars: Vehicles, people: Pedestrians, tick: int) -> 
     seen = _memory(cars.seen_uid, cars.seen_first, i, people.uid[p], tick)
     if seen < 0.0:
         return _DISTRACTED if cars.distracted[i] > 0.3 else _OCCLUDED
-    needed = cars.reaction[i] + cars.speed[i] / BRAKING_MPS2
-    if seen < needed:
+    if seen < _to_stop(i, seen, cars, tick):
         return _DISTRACTED if people.distracted[p] and noticed < WARNING_S else _DELAY
     return _MISJUDGED if noticed >= WARNING_S else _DISTRACTED
 
@@ -141,7 +152,7 @@ def cause_between(i: int, j: int, cars: Vehicles, tick: int) -> int:
         if cars.intent[k] == _BRAKING and cars.cause[k] != _NONE:
             return int(cars.cause[k])
     seen = _memory(cars.seen_uid, cars.seen_first, i, cars.uid[j], tick)
-    if 0.0 <= seen < cars.reaction[i] + cars.speed[i] / BRAKING_MPS2:
+    if seen >= 0.0 and seen < _to_stop(i, seen, cars, tick):
         return _DELAY
     return _MISJUDGED
 

@@ -323,7 +323,7 @@ def _decide_one(
         intent = _REVERSING
     cars.intent[i] = intent
     cars.command[i] = max(wanted, -EMERGENCY)
-    cars.steer[i] = steer(i, cars, view) if speed >= 0.0 else cars.curvature[i]
+    cars.steer[i] = steer(i, cars, lanes, view) if speed >= 0.0 else cars.curvature[i]
 
 
 @kernel

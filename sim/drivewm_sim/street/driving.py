@@ -49,13 +49,28 @@ def slip(i: int, cars: Vehicles) -> float:
     return math.asin(min(max(REAR_AXLE * cars.length[i] * cars.curvature[i], -0.9), 0.9))
 
 
+@inlined
+def _heading(i: int, u: float, cars: Vehicles, lanes: LaneGraph) -> float:
+    """Direction of the way u metres ahead of the box centre; behind it if u is negative."""
+    lane, s, k = cars.lane[i], cars.s[i] + u, 0
+    if s < 0.0 and cars.came_from[i] >= 0:
+        lane = cars.came_from[i]
+        s += lanes.length[lane]
+    else:
+        while k < PATH and s > lanes.length[lane] and cars.path[i, k] >= 0:
+            s -= lanes.length[lane]
+            lane, k = cars.path[i, k], k + 1
+    return line_point(lanes.lines, lane, s, 0.0)[2]
+
+
 @kernel
-def steer(i: int, cars: Vehicles, view: Ahead) -> float:
+def steer(i: int, cars: Vehicles, lanes: LaneGraph, view: Ahead) -> float:
     """Curvature (1/m) that follows the way: what bends there, and a critically damped return to it."""
     speed = cars.speed[i]
-    # Steering takes time; the slip of a long body, which follows the wheels at once, saves some of it.
-    u = max(0.3 * speed + 0.3 - REAR_AXLE * cars.length[i], 0.0)
-    bend = (direction(u + 1.25, view) - direction(u - 1.25, view)) / (2.5 if u > 1.25 else u + 1.25)
+    # Steering takes time; the slip follows the wheels at once, so those of a long body turn, and turn
+    # back, later than the way: where that is behind its middle, it is what bends there that counts.
+    u = 0.2 * speed + 0.2 - REAR_AXLE * cars.length[i]
+    bend = wrapped(_heading(i, u + 1.25, cars, lanes) - _heading(i, u - 1.25, cars, lanes)) / 2.5
     reach = max(2.5 + 0.15 * cars.length[i], 0.8 * speed)
     # The way begins at the body, so what is off it is only the direction ...
     turn = wrapped(cars.yaw[i] - direction(0.0, view))

@@ -125,20 +125,22 @@ def stale_speed(o: int, lag: int, cars: Vehicles, tick: int) -> float:
 
 
 @kernel
-def _swing(u: float, length: float, view: Ahead) -> float:
-    """Metres that the nose of a body swings out of a bend to its right, when it is u metres ahead.
+def swing(i: int, u: float, cars: Vehicles, view: Ahead) -> float:
+    """Metres that the nose of i swings out of a bend to its right, when it is u metres ahead.
 
     The rear axle rolls 0.3 of the length behind the centre, which follows the way (`roads.swept`).
     """
+    length = cars.length[i]
     turn = wrapped(direction(u, view) - direction(max(u - length, 0.0), view))
+    turn += cars.curvature[i] * min(max(length - u, 0.0), length)  # the bend that lies behind already
     return min(max(0.275 * length * turn, -1.0), 1.0)
 
 
 @kernel
 def _across_path(
-    o: int, half: float, slim: float, length: float, cars: Vehicles, view: Ahead
+    i: int, o: int, half: float, slim: float, cars: Vehicles, view: Ahead
 ) -> tuple[float, float, float, float]:
-    """Where the body of o lies in a band round the way, widened by what a body of this length sweeps.
+    """Where the body of o lies in a band round the way of i, widened by what that body sweeps.
 
     half, slim: m to either side, of the band and of the body.
 
@@ -156,8 +158,8 @@ def _across_path(
         if u < nearest:
             nearest, yaw = u, there
     # Stop lines are where the nose of who turns just passes: no more room than that is asked for beside it.
-    swing = _swing(nearest, length, view)
-    left, right = max(half, slim - swing), max(half, slim + swing)
+    out = swing(i, nearest, cars, view)
+    left, right = max(half, slim - out), max(half, slim + out)
     if lowest > left or highest < -right:
         return math.inf, 0.0, 0.0, 0.0
     turn = cars.yaw[o] - yaw
@@ -174,7 +176,7 @@ def _give_to_body(
     slim, half = 0.5 * cars.width[i] + SLIM_M, 0.5 * cars.width[i] + BESIDE_M
     if cars.stood[i] >= SQUEEZE_S and (cars.stood[o] < SQUEEZE_S or cars.uid[i] < cars.uid[o]):
         half = slim  # of two who stand nose to nose one squeezes past in the end
-    u, along, across, way = _across_path(o, half, slim, cars.length[i], cars, view)
+    u, along, across, way = _across_path(i, o, half, slim, cars, view)
     speed, front = cars.speed[i], 0.5 * cars.length[i]
     gap = u - front
     if u == math.inf or gap > reach or u < -front:

@@ -15,7 +15,7 @@ from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import Intent
 from drivewm_sim.street.ahead import STEP_M, Ahead, bounds, place
-from drivewm_sim.street.following import EMERGENCY, HARD, LEVEL_M, idm, pull, stop_at
+from drivewm_sim.street.following import EMERGENCY, HARD, LEVEL_M, idm, pull, stop_at, swing
 from drivewm_sim.street.inlining import inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
 from drivewm_sim.street.seeing import clear, note, seen_for
@@ -24,7 +24,8 @@ from drivewm_sim.street.state import Age, Controller, Model, Pedestrians, Vehicl
 
 LOOK_M = 60.0  # to whom drivers pay attention, from the bumper to the crossing
 NEAR_M = 8.0  # what comes this near is seen even by those who look elsewhere
-BESIDE_PERSON_M = 0.7  # room left beside the body
+BESIDE_PERSON_M = 0.7  # room left beside the body ...
+SLIM_PERSON_M = 0.45  # ... and beside a nose that swings out of a bend
 STOP_BEFORE_M = 1.5  # a driver stops about this, and another half metre, before a crossing
 PATIENCE_S = 8.0  # of standing for people who only wait
 COURTESY = 0.5  # of those who give way at a zebra, the share who do where nothing is marked
@@ -35,7 +36,7 @@ EASED_MPS = 2.5  # ... while faster than this
 WALKING_PACE, WALKING_M = 2.4, 4.0  # m/s at which drivers come to people on open ground, from so far
 CHILDREN = 1.5  # times as likely as others to be given way
 WARY, WARY_M = 0.55, 35.0  # share of the usual speed at which drivers come to people at a kerb
-UNMARKED = 0.05  # of those who give way at a zebra, the share who do in shared space, where nobody has to
+UNMARKED = 0.03  # of those who give way at a zebra, the share who do in shared space, where nobody has to
 AT_ONCE_S = 0.5  # ... where drivers only brake for who is about to walk into their way
 NOTICE_M = 5.0  # before the kerb, from where on they are watched
 _ZEBRA, _SIGNAL, _MIDBLOCK = int(EdgeKind.ZEBRA), int(EdgeKind.SIGNAL), int(EdgeKind.MIDBLOCK)
@@ -78,6 +79,17 @@ def _watch(
         cars.uid[i], -1, cars, occ, street, grid,
     )  # fmt: skip
     note(cars, i, people.uid[p], tick, visible)
+
+
+@inlined
+def _band(i: int, u: float, half: float, cars: Vehicles, view: Ahead) -> tuple[float, float]:
+    """Middle (m to the left of the way) and half the width of what i needs u metres ahead.
+
+    `half` metres to either side, and more where its nose swings out.
+    """
+    slim, out = 0.5 * cars.width[i] + SLIM_PERSON_M, swing(i, u, cars, view)
+    left, right = max(half, slim - out), max(half, slim + out)
+    return 0.5 * (left - right), 0.5 * (left + right)
 
 
 @kernel
@@ -126,7 +138,7 @@ def _before_the_kerb(p: int, e: int, people: Pedestrians, street: Street) -> flo
 
 @inlined
 def _conflicts(
-    i: int, p: int, e: int, across: float, u: float, d: float, cars: Vehicles, street: Street
+    i: int, p: int, e: int, across: float, u: float, d: float, cars: Vehicles, street: Street, view: Ahead
 ) -> bool:
     """Whether a person on strip e is in, or comes into, the way of i at the time i is there."""
     marked = street.walks.kind[e] == _ZEBRA or street.walks.kind[e] == _SIGNAL
@@ -136,11 +148,12 @@ def _conflicts(
     beside = BESIDE_PERSON_M
     if street.walks.kind[e] == _SHARED:
         after, beside = 0.3, 0.6 * BESIDE_PERSON_M  # nobody has to give way, and they pass closely
-    enter, leave = time_inside(d, across, 0.5 * cars.width[i] + beside)
+    middle, half = _band(i, u, 0.5 * cars.width[i] + beside, cars, view)
+    enter, leave = time_inside(d - middle, across, half)
     if street.walks.kind[e] == _SHARED and enter > AT_ONCE_S:
         return False
-    half = 0.5 * cars.length[i] + 0.5
-    return enter < max(u + half, 0.0) / pace + after and leave > max(u - half, 0.0) / pace - 0.3
+    front = 0.5 * cars.length[i] + 0.5
+    return enter < max(u + front, 0.0) / pace + after and leave > max(u - front, 0.0) / pace - 0.3
 
 
 @inlined
@@ -199,7 +212,7 @@ def at_crossings(
                 if known < (0.2 if cars.stop_edge[i] == e else cars.reaction[i]):
                     continue
                 across = _expected_across(p, e, yaw, people, street)
-                if on_road and _conflicts(i, p, e, across, u, d, cars, street):
+                if on_road and _conflicts(i, p, e, across, u, d, cars, street, view):
                     # Before the crossing while that is possible, else before the person.
                     if line > -0.3 and not shared:
                         give = stop_at(i, begins - STOP_BEFORE_M, desired, cars)
@@ -273,10 +286,11 @@ def in_the_way(
                 open_ground = walks.kind[e] == _PLAZA or walks.kind[e] == _SHARED
                 if open_ground and u < front + WALKING_M and cars.speed[i] > WALKING_PACE:
                     wanted = min(wanted, -EASES_OFF)
-                if abs(d) > half and not scripted and not strays:
+                middle, wide = _band(i, u, half, cars, view)
+                if abs(d - middle) > wide and not scripted and not strays:
                     continue
                 across = people.vy[p] * math.cos(yaw) - people.vx[p] * math.sin(yaw)
-                enter, leave = time_inside(d, across, half)
+                enter, leave = time_inside(d - middle, across, wide)
                 pace = max(cars.speed[i], 2.0)
                 if enter > (u + front) / pace + 0.6 or leave < max(u - front, 0.0) / pace - 0.2:
                     continue

@@ -73,7 +73,8 @@ BURST_TICKS, BURSTS, BURST = 25, 0.15, 1.5  # children run a little, now and the
 _WALKING, _APPROACHING, _WAITING = int(Intent.WALKING), int(Intent.APPROACHING), int(Intent.WAITING)
 _CROSSING, _PAUSING, _TURNING = int(Intent.CROSSING), int(Intent.PAUSING), int(Intent.TURNING_BACK)
 _HESITATING, _RUNNING, _STANDING = int(Intent.HESITATING), int(Intent.RUNNING), int(Intent.STANDING)
-_ZEBRA, _MIDBLOCK, _SHARED = int(EdgeKind.ZEBRA), int(EdgeKind.MIDBLOCK), int(EdgeKind.SHARED)
+_ZEBRA, _MIDBLOCK = int(EdgeKind.ZEBRA), int(EdgeKind.MIDBLOCK)
+_SHARED, _PLAZA = int(EdgeKind.SHARED), int(EdgeKind.PLAZA)
 _NONE, _OCCLUDED = int(Cause.NONE), int(Cause.OCCLUDED)
 _DISTRACTED, _MISJUDGED = int(Cause.DISTRACTED), int(Cause.MISJUDGED)
 _CHILD, _SCRIPTED = int(Age.CHILD), int(Controller.SCRIPTED)
@@ -304,15 +305,15 @@ def _drift(p: int, people: Pedestrians, seed: int, tick: int) -> float:
 
 @inlined
 def _side(
-    p: int, drift: float, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes, width: float,
-    walked: Float[ndarray, "E 2"], yaw: float,
+    p: int, drift: float, kind: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes,
+    width: float, walked: Float[ndarray, "E 2"], yaw: float,
 ) -> float:  # fmt: skip
     """Where on its strip row p walks now, past whatever stands in the way."""
     aside = preferred(people.side[p] + drift, walked, people.edge[p], people.forward[p])
     most = max(0.5 * width - EDGE_M, 0.1)
     if people.obstacle[p, 0] >= 0:
         aside = round_boxes(p, aside, most, yaw, people, boxes)
-    if people.kerb[p] < -BODY_M:
+    if people.kerb[p] < -BODY_M or kind == _PLAZA:
         aside = round_vehicles(p, aside, most + WIDER_M, yaw, people, cars, occ)
     return aside
 
@@ -373,5 +374,8 @@ def decide(
         yaw = strip_yaw(lines, people.edge[p], people.s[p])
         people.ahead_x[p], people.ahead_y[p] = math.cos(yaw), math.sin(yaw)
         drift = _drift(p, people, seed, tick)
-        people.aside[p] = _side(p, drift, people, cars, occ, boxes, width[people.edge[p]], walks.walked, yaw)
+        edge = people.edge[p]
+        people.aside[p] = _side(
+            p, drift, kinds[edge], people, cars, occ, boxes, width[edge], walks.walked, yaw
+        )
         aim(p, people, lines, length, width, walks.walked, walks.tail, walks.head)

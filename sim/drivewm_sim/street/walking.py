@@ -17,7 +17,7 @@ from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_height
 from drivewm_sim.roads.boxes import Boxes
 from drivewm_sim.roads.town import Street
-from drivewm_sim.roads.walk_graph import WalkGraph
+from drivewm_sim.roads.walk_graph import EdgeKind, WalkGraph
 from drivewm_sim.simulator import DECISION_S, Intent
 from drivewm_sim.street.inlining import borrowed, inlined
 from drivewm_sim.street.occupancy import CELL_M, Occupancy, bucket_of_cell
@@ -52,7 +52,7 @@ SWAY_M, STEP_MPS = 0.015, 0.08  # a body swings to the side with every stride, f
 STRIDES_HZ, STRIDES_PER_M = 0.5, 0.32  # strides a second: 0.92 at 1.3 m/s
 _WAITING, _TURNING, _RUNNING = int(Intent.WAITING), int(Intent.TURNING_BACK), int(Intent.RUNNING)
 _CROSSING = int(Intent.CROSSING)
-_SCRIPTED = int(Controller.SCRIPTED)
+_SCRIPTED, _PLAZA = int(Controller.SCRIPTED), int(EdgeKind.PLAZA)
 
 
 @inlined
@@ -312,10 +312,10 @@ def _stride(p: int, people: Pedestrians, tick: int) -> tuple[float, float]:
 
 @inlined
 def _next_velocity(
-    p: int, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes,
+    p: int, open_ground: bool, people: Pedestrians, cars: Vehicles, occ: Occupancy, boxes: Boxes,
     limits: Float[ndarray, "L 3"], tick: int, dt: float,
 ) -> tuple[float, float]:  # fmt: skip
-    """The velocity of row p after dt seconds."""
+    """The velocity of row p after dt seconds; `open_ground`: vehicles may come anywhere."""
     wx, wy, vx, vy = people.want_x[p], people.want_y[p], people.vx[p], people.vy[p]
     wanted = math.hypot(wx, wy)
     quick = people.intent[p] == _RUNNING or wanted == 0.0
@@ -328,7 +328,7 @@ def _next_velocity(
     # Those who stand give way a little.
     fx, fy = shortened(fx, fy, QUICK_ACCELERATION if wanted > 0.05 else 0.3 * QUICK_ACCELERATION)
     ax, ay = ax + fx, ay + fy
-    if people.crossing[p] >= 0 and people.kerb[p] < NEAR_ROAD_M:
+    if open_ground or (people.crossing[p] >= 0 and people.kerb[p] < NEAR_ROAD_M):
         fx, fy, count = _vehicles(p, count, people, cars, occ, limits)
         ax, ay = ax + fx, ay + fy
     if wanted > 0.2:
@@ -355,7 +355,10 @@ def integrate(
     lines, length = walks.lines, walks.length
     for p in range(len(people.uid)):
         if people.controller[p] != _SCRIPTED:
-            velocity[p, 0], velocity[p, 1] = _next_velocity(p, people, cars, occ, boxes, limits, tick, dt)
+            open_ground = walks.kind[people.edge[p]] == _PLAZA
+            velocity[p, 0], velocity[p, 1] = _next_velocity(
+                p, open_ground, people, cars, occ, boxes, limits, tick, dt
+            )
     for p in range(len(people.uid)):
         if people.controller[p] == _SCRIPTED:
             continue
