@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from carla_stand_in import StandIn, connect, measured, place, spawn, stand_in
-from killable import run_killable
+from carla_stand_in import StandIn, connect, place, spawn, stand_in
 
-from drivewm_sim.carla_server import records
 from drivewm_sim.carla_server.physics import braking_distance
 from drivewm_sim.roads.towns import load_town, town_names
 
@@ -131,6 +129,10 @@ def test_the_catalogue_has_what_streets_need(street: tuple[Any, Any]) -> None:
 
 
 def test_full_braking_takes_the_closed_form_s_distance(street: tuple[Any, Any]) -> None:
+    """dv/dt = -(b + c v^2) with b = 8.12 m/s^2 (brakes and rolling) and c = 3e-4 /m (air) stops in
+
+    ln(1 + c v^2 / b) / (2 c) metres: 13.8 from 15 m/s.
+    """
     _, world = street
     car = spawn(world, CAR, place(-110, LANE_Y))
     world.tick()
@@ -141,7 +143,9 @@ def test_full_braking_takes_the_closed_form_s_distance(street: tuple[Any, Any]) 
     for _ in range(60):
         world.tick()
     assert car.get_velocity().length() == 0.0
-    assert car.get_location().x - begin == pytest.approx(braking_distance(speed), rel=0.03)
+    closed_form = math.log(1.0 + 3e-4 * speed**2 / 8.12) / (2.0 * 3e-4)
+    assert braking_distance(speed) == pytest.approx(closed_form)
+    assert car.get_location().x - begin == pytest.approx(closed_form, rel=0.03)
 
 
 def test_pedals_wheel_and_gears(street: tuple[Any, Any]) -> None:
@@ -273,103 +277,6 @@ def test_a_batch_of_places_does_what_single_commands_do(street: tuple[Any, Any])
     assert found[0] == found[1]
 
 
-def lidar(world: Any, car: Any, **attributes: object) -> Any:
-    given = {
-        "channels": 32, "range": 80, "points_per_second": 32 * 720 * 20, "rotation_frequency": 20,
-        "upper_fov": 10, "lower_fov": -30,
-    }  # fmt: skip
-    return spawn(world, "sensor.lidar.ray_cast_semantic", place(0, 0, 1.8), car, **(given | attributes))
-
-
-def test_lidar_points_lie_on_a_known_box_and_say_whose_it_is(street: tuple[Any, Any]) -> None:
-    """The other car stands 20 m ahead; its rear is at 20 m less half its length."""
-    _, world = street
-    car, other = spawn(world, CAR, place(-60, LANE_Y)), spawn(world, OTHER, place(-40, LANE_Y))
-    (sweep,) = measured(world, lidar(world, car))
-    point = np.dtype([(n, "<f4") for n in ("x", "y", "z", "cos")] + [("object", "<u4"), ("tag", "<u4")])
-    points = np.frombuffer(sweep.raw_data, point)
-    assert len(points) > 10_000
-    assert sum(sweep.get_point_count(i) for i in range(sweep.channels)) == len(points)
-    assert sweep.get_point_count(31) == 720  # the lowest beam meets the road all round: a whole turn
-    hits = points[points["object"] == other.id]
-    box = other.bounding_box
-    rear = 20.0 + box.location.x - box.extent.x
-    assert len(hits) > 20
-    assert hits["x"] == pytest.approx(rear, abs=0.02)
-    assert np.abs(hits["y"]).max() < box.extent.y + 0.02
-    assert set(hits["tag"]) == {14}
-    assert hits["cos"].min() > 0.99
-    road = points[points["tag"] == 1]
-    assert road["z"] == pytest.approx(-1.8, abs=0.02)
-    assert set(road["object"]) == {0}
-    assert not (points["object"] == car.id).any()
-
-
-def test_a_lidar_s_right_is_carla_s_right(street: tuple[Any, Any]) -> None:
-    _, world = street
-    car = spawn(world, CAR, place(-60, LANE_Y))
-    walker = spawn(world, WALKER, place(-55, LANE_Y + 3, 0.84))
-    (sweep,) = measured(world, lidar(world, car))
-    hits = np.array([(d.point.x, d.point.y) for d in sweep if d.object_idx == walker.id])
-    assert hits.mean(0) == pytest.approx([5, 3], abs=0.3)
-
-
-def test_half_turns_make_a_whole_one(street: tuple[Any, Any]) -> None:
-    """10 turns a second in steps of 0.05 s: the left half (angles from -180) first, then the right."""
-    _, world = street
-    car = spawn(world, CAR, place(-60, LANE_Y))
-    sweeps = measured(world, lidar(world, car, rotation_frequency=10), ticks=2)
-    left, right = (np.array([d.point.y for d in sweep]) for sweep in sweeps)
-    assert left.max() < 0.05
-    assert right.min() > -0.05
-
-
-def test_boxes_that_meet_make_a_collision_event(street: tuple[Any, Any]) -> None:
-    """Two cars in a row, inelastic: the impulse is the reduced mass times the closing speed."""
-    _, world = street
-    car, other = spawn(world, CAR, place(-60, LANE_Y)), spawn(world, OTHER, place(-54, LANE_Y))
-    sensor = spawn(world, "sensor.other.collision", place(0, 0), car)
-    car.set_target_velocity(carla.Vector3D(10, 0, 0))
-    events = measured(world, sensor, ticks=20)
-    assert events
-    first = events[0]
-    assert (first.actor.id, first.other_actor.id) == (car.id, other.id)
-    mass = 1 / (1 / 1845 + 1 / 1250)
-    assert first.normal_impulse.x == pytest.approx(-10 * mass, rel=0.05)
-    gap = other.get_location().x - car.get_location().x
-    touching = car.bounding_box.extent.x + other.bounding_box.extent.x
-    assert gap == pytest.approx(touching, abs=0.6)
-
-
-def test_obstacle_imu_and_gnss_measure_what_is_there(street: tuple[Any, Any]) -> None:
-    _, world = street
-    car, other = spawn(world, CAR, place(-60, LANE_Y)), spawn(world, OTHER, place(-45, LANE_Y))
-    radar = spawn(world, "sensor.other.obstacle", place(2.5, 0, 0.8), car, distance=30, hit_radius=0.5)
-    (seen,) = measured(world, radar)
-    assert seen.other_actor.id == other.id
-    assert seen.distance == pytest.approx(15 - 2.5 - other.bounding_box.extent.x + 0.02 - 0.5, abs=0.02)
-    (at_rest,) = measured(world, spawn(world, "sensor.other.imu", place(0, 0), car))
-    assert xyz(at_rest.accelerometer) == pytest.approx([0, 0, 9.81], abs=1e-3)
-    assert at_rest.compass == pytest.approx(math.pi / 2)  # it looks east
-    (place_on_earth,) = measured(world, spawn(world, "sensor.other.gnss", place(0, 0), car))
-    expected = world.get_map().transform_to_geolocation(car.get_location())
-    assert place_on_earth.latitude == pytest.approx(expected.latitude, abs=1e-9)
-    assert place_on_earth.longitude == pytest.approx(expected.longitude, abs=1e-9)
-
-
-def test_lane_invasion_is_noticed(street: tuple[Any, Any]) -> None:
-    """The client finds it by itself, from the map, the bounding box and where the car is."""
-    _, world = street
-    car = spawn(world, CAR, place(-60, LANE_Y))
-    sensor, got = spawn(world, "sensor.other.lane_invasion", place(0, 0), car), []
-    sensor.listen(got.append)
-    for i in range(20):
-        car.set_transform(place(-60 + i * 0.3, LANE_Y - 0.15 * i))
-        world.tick()
-    sensor.stop()
-    assert any(m.type == carla.LaneMarkingType.Broken for event in got for m in event.crossed_lane_markings)
-
-
 def test_level_boxes_are_the_town_s(server: StandIn) -> None:
     _, world = connect(server, "grid")
     boxes = load_town("grid").street.boxes
@@ -383,51 +290,6 @@ def test_level_boxes_are_the_town_s(server: StandIn) -> None:
     parked = world.get_environment_objects(labels.Car)
     assert len(parked) == (boxes.kind == 0).sum()
     assert {thing.type for thing in parked} == {labels.Car}
-
-
-def test_traffic_lights_cycle_freeze_and_obey(server: StandIn) -> None:
-    _, world = connect(server, "grid", dt=0.5)
-    world.tick()
-    states = carla.TrafficLightState
-    lights = list(world.get_actors().filter("traffic.traffic_light"))
-    assert len(lights) == 20
-    assert all(light.get_stop_waypoints() for light in lights)
-    light = next(light for light in lights if light.state == states.Green)
-    group = light.get_group_traffic_lights()
-    assert light.id in [one.id for one in group]
-    assert {one.state for one in group} == {states.Green, states.Red}
-    seen = []
-    cycle = sum(light.get_green_time() + light.get_yellow_time() + light.get_red_time() for _ in range(2))
-    for _ in range(int(cycle / 0.5) + 2):
-        if not seen or seen[-1] != light.state:
-            seen.append(light.state)
-        world.tick()
-        green = [one for one in group if one.state != states.Red]
-        assert len({one.state for one in green}) <= 1  # what shows green together turns yellow together
-    assert seen[:4] == [states.Green, states.Yellow, states.Red, states.Green]
-    world.freeze_all_traffic_lights(True)
-    light.set_state(states.Red)
-    for _ in range(200):
-        world.tick()
-    assert light.state == states.Red
-    assert light.is_frozen()
-
-
-def test_a_vehicle_knows_the_light_before_which_it_stands(server: StandIn) -> None:
-    _, world = connect(server, "grid")
-    world.tick()
-    light = world.get_actors().filter("traffic.traffic_light")[0]
-    stop = light.get_stop_waypoints()[0].transform
-    behind = stop.location - 3.0 * stop.get_forward_vector()
-    car = spawn(world, CAR, carla.Transform(behind, stop.rotation))
-    world.tick()
-    assert car.is_at_traffic_light()
-    assert car.get_traffic_light().id == light.id
-    assert car.get_traffic_light_state() == light.state
-    far = stop.location - 30.0 * stop.get_forward_vector()
-    car.set_transform(carla.Transform(far, stop.rotation))
-    world.tick()
-    assert not car.is_at_traffic_light()
 
 
 def test_sync_mode_repeats_itself(server: StandIn) -> None:
@@ -446,15 +308,6 @@ def test_sync_mode_repeats_itself(server: StandIn) -> None:
     assert run() == run()
 
 
-def test_records_have_the_size_that_libcarla_reads() -> None:
-    for record in (
-        records.ANY_RECORD, records.VEHICLE_RECORD, records.WALKER_RECORD, records.LIGHT_RECORD,
-    ):  # fmt: skip
-        assert record.itemsize == 119
-    assert records.VEHICLE_RECORD.fields["failure"][1] == 65 + 29
-    assert records.LIGHT_RECORD.fields["state"][1] == 65 + 53
-
-
 def test_every_field_of_a_vehicle_s_record_reaches_the_client(street: tuple[Any, Any]) -> None:
     _, world = street
     car = spawn(world, CAR, place(-60, LANE_Y))
@@ -470,15 +323,6 @@ def test_every_field_of_a_vehicle_s_record_reaches_the_client(street: tuple[Any,
     car.set_light_state(carla.VehicleLightState(carla.VehicleLightState.Brake))
     world.tick()
     assert world.get_vehicles_light_states()[car.id] == carla.VehicleLightState.Brake
-
-
-@pytest.mark.slow
-def test_traffic_manager_cars_drive_and_wait_at_red(
-    server: StandIn, record_property: pytest.RecordProperty
-) -> None:
-    ended = run_killable("carla_traffic.py", server.port, limit_s=90.0)
-    record_property("tries", ended.tries)
-    assert ended.status == 0, ended.output + ended.errors
 
 
 def test_a_walker_has_a_bone_and_a_component(street: tuple[Any, Any]) -> None:

@@ -93,6 +93,27 @@ def test_a_stream_that_nobody_has_opened_is_closed(server: StandIn) -> None:
         assert sock.recv(10) == b""
 
 
+def test_who_listens_hears_of_a_new_episode_in_its_first_tick(server: StandIn) -> None:
+    """Not before: a client of 0.9.16 that has such news in hand while it loads the episode crashes."""
+    info = ask(server.port, "get_episode_info")[1][0][1]
+    ticked_by_us = (True, False, (True, 0.05), True, 0.01, 10, 0.0, True, 3000.0, 2000.0, True)
+    ask(server.port, "set_episode_settings", ticked_by_us)
+    with socket.create_connection(("127.0.0.1", server.stream_port), timeout=0.3) as sock:
+        sock.sendall(info[1][0][:4])
+        assert episode_of(sock) == info[0]
+        assert ask(server.port, "load_new_episode", "crossing", False, 0)[1] == [[False]]
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        ask(server.port, "tick_cue")
+        assert episode_of(sock) == ask(server.port, "get_episode_info")[1][0][1][0] != info[0]
+
+
+def episode_of(sock: socket.socket) -> int:
+    """Of the next snapshot on a stream: after its length and a header of 48 bytes."""
+    size = int.from_bytes(sock.recv(4, socket.MSG_WAITALL), "little")
+    return int.from_bytes(sock.recv(size, socket.MSG_WAITALL)[48:56], "little")
+
+
 def test_only_this_machine_is_let_in() -> None:
     from drivewm.cli.carla_server import CarlaServer
 

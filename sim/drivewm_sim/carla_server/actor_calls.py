@@ -133,7 +133,7 @@ _SINGLE = {
     "set_actor_location": (commands.put_location, 2),
     "set_actor_transform": (commands.put, 2),
     "set_actor_target_velocity": (commands.target_velocity, 2),
-    "set_actor_target_angular_velocity": (commands.target_angular_velocity, 2),
+    "set_actor_target_angular_velocity": (commands.nothing, 2),
     "add_actor_impulse": (commands.impulse, 2),
     "add_actor_impulse_at_location": (commands.impulse, 2),
     "add_actor_force": (commands.force, 2),

@@ -117,12 +117,6 @@ def _set_velocity(row: Any, velocity: Sequence[float]) -> None:
     row["speed"] = velocity[0] * math.cos(yaw) + velocity[1] * math.sin(yaw)
 
 
-def target_angular_velocity(world: World, payload: Sequence[Any]) -> None:
-    """Shown until the next tick: the wheels decide how a vehicle turns."""
-    row = world.row(payload[0], "unable to set actor target angular velocity")
-    row["wx"], row["wy"], row["wz"] = vector(payload[1])
-
-
 def impulse(world: World, payload: Sequence[Any]) -> None:
     row = world.row(payload[0], "unable to add actor impulse", *_MOVED)
     _push(row, vector(payload[1]), 1.0)
@@ -140,7 +134,7 @@ def _push(row: Any, push: Sequence[float], seconds: float) -> None:
 
 
 def nothing(world: World, payload: Sequence[Any]) -> None:
-    """Angular impulses, torques, doors and debug pictures change nothing here; the actor must exist."""
+    """Angular velocity, impulse and torque, doors and debug pictures change nothing; the actor must exist."""
     world.actor(integer(payload[0]), "unable to apply command")
 
 
@@ -191,7 +185,7 @@ COMMANDS: tuple[tuple[Command, int], ...] = (
     (put, 2),
     (walker_state, 3),
     (target_velocity, 2),
-    (target_angular_velocity, 2),
+    (nothing, 2),  # target angular velocity
     (impulse, 2),
     (force, 2),
     (nothing, 2),  # angular impulse

@@ -21,6 +21,14 @@ log = logging.getLogger("drivewm.carla_server")
 FREE_RUNNING_S = 0.05
 """Between two ticks of asynchronous mode."""
 
+_SETTLE_S = 0.05
+"""Between an episode's begin and the answer to whoever asked for it.
+
+The client of 0.9.16 then leaves the old episode's stream and enters the new one's. If it is still opening the
+old one, or has a snapshot of it in hand, it leaves the new one instead, and crashes. For the same reason no
+tick of our own comes before it listens anew.
+"""
+_LONGEST_HOLD_S = 1.0  # if nobody listens anew
 _LONGEST_DT = 0.2  # s; a server that was held up does not leap
 _SEND_BUFFER = 4 << 20
 
@@ -44,6 +52,7 @@ class Server:
         self._logged: set[str] = set()
         self._stopping = False
         self._last_tick = time.monotonic()
+        self._held_until = 0.0
 
     def serve(self) -> None:
         """Answers clients until `stop`."""
@@ -71,7 +80,7 @@ class Server:
         """Seconds that may be spent waiting."""
         if self.world.settings.synchronous_mode:
             return 0.5
-        return self._last_tick + self._period() - time.monotonic()
+        return max(self._last_tick + self._period(), self._held_until) - time.monotonic()
 
     def _period(self) -> float:
         return self.world.settings.fixed_dt or FREE_RUNNING_S
@@ -116,6 +125,8 @@ class Server:
                 if not self.world.streams.is_open(stream):
                     raise Closed(f"no stream {stream}")
                 self.world.streams.subscribe(stream, connection)
+                if stream == self.world.observer:
+                    self._held_until = 0.0
 
         def leave() -> None:
             self.world.streams.leave(connection)
@@ -163,7 +174,12 @@ class Server:
     def _answer(
         self, connection: Connection, session: Session, number: int, method: str, parameters: Any
     ) -> None:
-        connection.send(self._reply(session, number, method, parameters))
+        episode = self.world.episode
+        reply = self._reply(session, number, method, parameters)
+        if self.world.episode != episode:
+            time.sleep(_SETTLE_S)
+            self._held_until = time.monotonic() + _LONGEST_HOLD_S
+        connection.send(reply)
         if session.ticked:
             session.ticked = False
             self._measure()

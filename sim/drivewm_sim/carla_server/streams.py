@@ -67,9 +67,11 @@ class Streams:
             if listener in there:
                 there.remove(listener)
 
-    def send(self, stream: int, data: bytes, *, keep: bool = False) -> None:
-        """To all listeners; `keep`: also to those who come before the next message."""
-        if keep:
-            self._last[stream] = data
+    def keep(self, stream: int, data: bytes) -> None:
+        """For all who begin to listen before the next message is kept."""
+        self._last[stream] = data
+
+    def send(self, stream: int, data: bytes) -> None:
+        """To all listeners."""
         for listener in list(self._listeners.get(stream, ())):
             listener.send(data)

@@ -103,7 +103,9 @@ class World:
         self._flags = MAP_CHANGED
         self._add_lights()
         self.spectator = self._add_plain("spectator", Transform(_SPECTATOR))
-        self.publish()
+        # Who listens already hears of it in the next tick: the client that has asked for the episode must not
+        # have a snapshot in hand as it leaves the stream.
+        self.streams.keep(self.observer, self._snapshot())
 
     def _add_lights(self) -> None:
         for row, signal in enumerate(self.lights.signals):
@@ -233,13 +235,17 @@ class World:
 
     def publish(self) -> None:
         """Sends the snapshot of the present to all observers."""
+        data = self._snapshot()
+        self._flags = 0
+        self.streams.keep(self.observer, data)
+        self.streams.send(self.observer, data)
+
+    def _snapshot(self) -> bytes:
         body = snapshot(
             self.actors, self.lights.record, episode=self.episode, time_s=self.time_s, delta_s=self.delta_s,
             flags=self._flags,
         )  # fmt: skip
-        self._flags = 0
-        data = message(WORLD_OBSERVER, self.frame, self.time_s, (0.0,) * 6, body)
-        self.streams.send(self.observer, data, keep=True)
+        return message(WORLD_OBSERVER, self.frame, self.time_s, (0.0,) * 6, body)
 
     def measure(self) -> None:
         """The sensors of this tick."""

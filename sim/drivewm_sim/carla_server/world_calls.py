@@ -65,7 +65,8 @@ def _maps(session: Session) -> list[str]:
 
 @call("load_new_episode", 3, Returns.NOTHING)
 def _load(session: Session, name: Any, reset: Any, layers: Any) -> None:
-    session.world.load(text(name))
+    # `reload_world` names no map: the present one begins again.
+    session.world.load(text(name) or session.world.map.name)
     if reset:
         session.world.settings = layouts.Settings()
 
