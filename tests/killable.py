@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-TRIES = 3
+TRIES = 6
 DEAD_LOCK = 3
 """Exit status of a program that has seen its Traffic Manager stand still."""
 

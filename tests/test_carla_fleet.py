@@ -22,10 +22,13 @@ from process_tree import descendants, processes, wait_for
 from refusals import Capture, assert_refused, files_in
 
 from drivewm.cli import main
+from drivewm.errors import InputError
 from drivewm_datasets.episode import verify_episode
 from drivewm_sim.carla_client import keeper, servers
-from drivewm_sim.carla_client.connection import NotThere, Server, Session
-from drivewm_sim.carla_client.servers import HeldServer, Launch, hold
+from drivewm_sim.carla_client.connection import NotThere, Server, Session, connect
+from drivewm_sim.carla_client.server_town import enter_town
+from drivewm_sim.carla_client.servers import HeldServer, Launch, hold, release
+from drivewm_sim.roads.towns import town_text
 
 needs_carla = pytest.mark.skipif(find_spec("carla") is None, reason="the carla client is not installed")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
@@ -90,6 +93,21 @@ def test_however_a_user_ends_its_server_and_what_that_started_end_too(user: Any,
     wait_for(lambda: not family & processes().keys(), 20.0)
 
 
+@needs_proc
+def test_a_keeper_that_is_told_to_end_ends_its_server_first(user: Any) -> None:
+    _, server = user("sh", "-c", "sleep 1000 & wait", "{port}")
+    family = wait_for(lambda: len(descendants(server)) == 1 and descendants(server) | {server})
+    os.kill(processes()[server], signal.SIGTERM)
+    wait_for(lambda: not family & processes().keys(), 20.0)
+
+
+@needs_proc
+def test_a_keeper_whose_user_has_ended_before_it_could_look_starts_nothing() -> None:
+    """Its parent is another process by then, which it must neither serve nor kill."""
+    command = [sys.executable, keeper.__file__, json.dumps([1, 24000, "echo", "started"])]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == ""
+
+
 @needs_carla
 def test_a_server_that_ends_before_it_answers_is_told_with_its_last_words() -> None:
     with pytest.raises(
@@ -117,9 +135,13 @@ def _running(command: str) -> bool:
 @needs_proc
 def test_a_user_that_hangs_when_its_server_ends_is_killed(user: Any) -> None:
     """Some calls of the client hold Python's lock until they time out: nothing inside could act."""
+    awake, of_awake = user("sleep", "1000")
     process, server = user("sleep", "1000")
+    process.send_signal(signal.SIGSTOP)
+    os.kill(of_awake, signal.SIGKILL)
     os.kill(server, signal.SIGKILL)
     assert process.wait(20) == -signal.SIGKILL
+    assert awake.poll() is None, "who has taken note is left alone"
 
 
 def test_a_tick_that_hangs_is_seen_from_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +152,96 @@ def test_a_tick_that_hangs_is_seen_from_beside_it(monkeypatch: pytest.MonkeyPatc
     assert held.trouble() is None, "the client gives up by itself"
     monkeypatch.setattr(Session, "ticking_since", time.monotonic() - 10.0)
     assert held.trouble() == "a tick took longer than 1 s"
+
+
+def test_only_the_end_of_a_long_log_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(keeper, "log_path", lambda port: tmp_path / f"{port}.log")
+    (tmp_path / "1.log").write_bytes(b"lost\n" * 10**6 + b"\xff of two bytes\nno GPU\nbye\n\n")
+    assert servers._last_words(1).endswith("ends with: \ufffd of two bytes / no GPU / bye)")
+    (tmp_path / "2.log").write_text("bye")
+    assert servers._last_words(2).endswith("ends with: bye)")
+    assert servers._last_words(3) == ""
+
+
+# -- servers that go on --
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with stand_in(tmp_path_factory.mktemp("running"), "grid") as server:
+        yield Server(port=server.port, timeout_s=20.0)
+
+
+def abandon(server: Server) -> None:
+    """What a killed user leaves: a server that waits, frozen lights, a vehicle, the ego."""
+    session = Session(server)
+    session.take_over()
+    session.freeze_lights()
+    park(session, "drivewm", 0)
+    park(session, "hero", 1)
+
+
+def park(session: Session, role: str, nth: int) -> None:
+    blueprint = session.world.get_blueprint_library().find("vehicle.tesla.model3")
+    blueprint.set_attribute("role_name", role)
+    place = session.world.get_map().get_spawn_points()[5 * nth]
+    session.world.spawn_actor(blueprint, place)
+    session.tick(())
+
+
+def state(server: Server) -> tuple[list[str], bool, bool, bool]:
+    """Roles of vehicles, whether lights are frozen, whether it waits for ticks, and does not draw."""
+    world = connect(server).get_world()
+    settings = world.get_settings()
+    if settings.synchronous_mode:
+        world.tick()
+    roles = sorted(v.attributes["role_name"] for v in world.get_actors().filter("vehicle.*"))
+    frozen = {light.is_frozen() for light in world.get_actors().filter("traffic.traffic_light")}
+    assert len(frozen) == 1
+    return roles, frozen.pop(), settings.synchronous_mode, settings.no_rendering_mode
+
+
+@needs_carla
+def test_a_server_whose_user_was_killed_is_let_go_or_put_right_by_the_next(running: Server) -> None:
+    abandon(running)
+    assert state(running) == (["drivewm", "hero"], True, True, True)
+    release(running)
+    assert state(running) == ([], False, False, False)
+    abandon(running)
+    following = Session(running)
+    following.take_over()
+    assert state(running)[0] == [], "nobody is left who would be taken for a parked car"
+    following.close(())
+    assert state(running) == ([], False, False, False)
+
+
+@needs_carla
+def test_what_belongs_to_others_is_left_as_it_was(running: Server) -> None:
+    """A hero alone, and settings that somebody else has chosen."""
+    other = Session(running)
+    other.take_over()
+    park(other, "hero", 0)
+    ours = Session(running)
+    ours.take_over()
+    ours.close(())
+    assert state(running) == (["hero"], False, True, True)
+    other.close([a.id for a in other.world.get_actors().filter("vehicle.*")])
+    assert state(running) == ([], False, False, False)
+
+
+@needs_carla
+def test_a_file_named_like_another_town_of_the_server_is_not_taken_for_it(
+    running: Server, tmp_path: Path
+) -> None:
+    """It would be simulated in the server's town under the file's name."""
+    other, renamed = tmp_path / "crossing.xodr", tmp_path / "mine.xodr"
+    for file in (other, renamed):
+        file.write_text(town_text("plaza"))
+    session = Session(running)
+    with pytest.raises(InputError, match=r"has a town crossing that is not that of .*crossing\.xodr"):
+        enter_town(session, str(other))
+    assert enter_town(session, str(renamed))[1].strip() == town_text("plaza").strip()
+    session.close(())
 
 
 # -- the whole command --
@@ -224,6 +336,18 @@ def test_episodes_from_a_server_have_the_tables_of_embedded_ones(peace: Path, tm
         (["--port", "1"], "no CARLA server answers at 127.0.0.1:1"),
         (["--server-timeout", "0"], "--server-timeout must be positive seconds, got 0"),
         (["--recycle", "-1"], "--recycle must not be negative, got -1"),
+        (["--recycle", "5"], "--recycle has no effect here: only --launch starts any"),
+        (
+            ["--launch", "sh {port}", "--host", "10.0.0.1"],
+            "--host has no effect here: --launch starts servers",
+        ),
+        (["--launch", "sh {port}", "--port", "1", "2"], "--launch looks for free ports from one --port on"),
+        (["--backend", "embedded", "--port", "1"], "--port has no effect here: there is no server"),
+        (
+            ["--backend", "embedded", "--driving", "pedals"],
+            "--driving has no effect here: there is no server",
+        ),
+        (["--backend", "embedded", "--server-timeout", "1"], "--server-timeout has no effect here"),
     ],
 )
 def test_servers_that_cannot_be_are_refused(
@@ -243,6 +367,30 @@ def test_a_command_that_starts_no_server_ends_the_collection(tmp_path: Path, cap
     said = capsys.readouterr().err.replace("\n", " ")
     assert "workers end before they begin: its server ended with status 5" in said
     assert "no licence" in said
+
+
+@needs_carla
+@pytest.mark.slow
+def test_an_interrupted_command_leaves_a_named_server_as_it_was(running: Server, tmp_path: Path) -> None:
+    endless = ["--episodes", "1", "--seconds", "3600", "--town", "grid", "--policy", "held"]
+    named = ["--backend", "carla", "--port", str(running.port), "--out", str(tmp_path / "out")]
+    begun = subprocess.Popen([*COMMAND[:3], "collect", *named, *endless], stderr=subprocess.DEVNULL)
+    world = connect(running).get_world()
+    wait_for(lambda: world.get_settings().synchronous_mode)
+    time.sleep(2.0)  # some steps
+    begun.send_signal(signal.SIGINT)
+    begun.wait(60)
+    assert state(running) == ([], False, False, False)
+
+
+@needs_carla
+@pytest.mark.slow
+def test_a_worker_drives_one_episode_after_another_by_traffic_manager(tmp_path: Path) -> None:
+    """One that was not stopped crashed the process in its next episode. Its dead-lock may cost a retry."""
+    figures = tmp_path / "figures.json"
+    driven = ["--driving", "traffic-manager", "--town", "crossing", "plaza", "--json", str(figures)]
+    assert main(options(tmp_path / "out", *driven, "--server-timeout", "15", episodes=4)) == 0
+    assert json.loads(figures.read_text())["retries"] <= 1
 
 
 @needs_carla

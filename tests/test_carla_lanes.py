@@ -19,7 +19,7 @@ def test_traffic_manager_keeps_20_vehicles_within_half_a_metre_of_their_lanes(
     maps = shared_data / "carla_towns"
     if not (maps / f"{TOWN}.xodr.gz").is_file():
         pytest.skip(f"{TOWN} (../shared/data/carla_towns) is not on this machine")
-    ended = run_killable("carla_lanes.py", TOWN, 1000, "--maps", maps, limit_s=180.0)
+    ended = run_killable("carla_lanes.py", TOWN, 1000, "--maps", maps, limit_s=120.0)
     record_property("tries", ended.tries)
     assert ended.status == 0, ended.output + ended.errors
     figures = json.loads(ended.output.splitlines()[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import msgpack
@@ -14,7 +14,10 @@ from carla_fuzz import fuzz
 from carla_stand_in import StandIn, stand_in
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import Capture, assert_refused
 
+from drivewm.cli import main
+from drivewm_sim.carla_client.keeper import lease
 from drivewm_sim.carla_frames import (
     centre_from_origin,
     mirrored,
@@ -24,6 +27,7 @@ from drivewm_sim.carla_frames import (
     rate_from_carla,
     rate_to_carla,
 )
+from drivewm_sim.carla_server import connections
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,33 @@ def test_a_client_that_is_gone_takes_its_traffic_manager_along(server: StandIn) 
     assert ask(server.port, "is_traffic_manager_running", 8000)[1] == [[1, False]]
 
 
+def test_a_spawn_whose_follow_up_fails_still_gives_its_actor(server: StandIn) -> None:
+    """Told of an error, a client would never destroy it."""
+    transform = ((-50.0, 1.6, 0.0), (0.0, 0.0, 0.0))
+    walk = ((7, (0, transform, 1.0)),)  # ApplyWalkerState, to a car
+    car = (0, ((0, "vehicle.tesla.model3", ()), transform, (False,), 0, "", (walk,)))
+    error, (((index, actor),),) = ask(server.port, "apply_batch", ((car,),), False)
+    assert (error, index) == (None, 1), "an actor's id, no error"
+    assert ask(server.port, "destroy_actor", actor)[1] == [[1, True]]
+
+
+def test_nothing_is_kept_for_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_BACKLOG", 1 << 20)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as idle,
+        listening.accept()[0] as sock,
+    ):
+        connection = connections.Connection(sock, lambda _: None)
+        while not connection.broken:
+            connection.send(bytes(1 << 18))
+        assert not connection.writing
+        with pytest.raises(connections.Closed, match="does not read what it asked for"):
+            connection.receive()
+        while idle.recv(1 << 20):
+            pass  # what was sent before, then the end
+
+
 def test_a_stream_that_nobody_has_opened_is_closed(server: StandIn) -> None:
     with socket.create_connection(("127.0.0.1", server.stream_port), timeout=10) as sock:
         sock.sendall((123456).to_bytes(4, "little"))
@@ -118,6 +149,18 @@ def test_only_this_machine_is_let_in() -> None:
     from drivewm.cli.carla_server import CarlaServer
 
     assert CarlaServer().host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_port_in_use_is_refused_before_anything_is_compiled(
+    which: int, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RPC's own or the next one, for streams."""
+    monkeypatch.setattr("drivewm_sim.carla_server.world.World.__init__", pytest.fail)
+    port, holder = lease(26000)
+    with closing(holder), socket.create_server(("127.0.0.1", port + which)):
+        code = main(["carla-server", "--port", str(port)])
+    assert_refused(code, capsys, f"127.0.0.1:{port + which}: cannot listen there (Address already in use)")
 
 
 def test_no_message_ends_the_server(server: StandIn) -> None:

@@ -26,7 +26,7 @@ from drivewm_sim.collect import EpisodeJob, EpisodeResult, run_job
 from drivewm_sim.fleet import ATTEMPTS, Fleet, run_fleet
 from drivewm_sim.randomness import episode_seed
 from drivewm_sim.simulator import Scenario
-from drivewm_sim.workers import Dead, Failure, Ready, Report
+from drivewm_sim.workers import Dead, Failure, ProcessWorkshop, Ready, Report
 
 ENGINES = ["processes", "ray"]
 
@@ -69,7 +69,7 @@ class FakeWorkshop:
 
     def __init__(self, fates: dict[str, list[Report | None]], start: Report) -> None:
         self._fates, self.start = fates, start  # None: the worker hangs
-        self.starts: dict[Source | None, Report] = {}  # of workers with a certain server
+        self.starts: dict[Source | None, Report | None] = {}  # of workers with a certain server
         self.hired: list[FakeWorker] = []
         self.most_at_once = 0  # workers with the same server
         self.tries: dict[str, int] = defaultdict(int)
@@ -219,6 +219,28 @@ def test_a_server_that_never_answers_is_given_up_and_the_other_makes_all(
     assert told == ["127.0.0.1:2000 is given up: no CARLA server answered"]
 
 
+def test_a_worker_that_never_starts_does_not_hold_up_the_end(staged: Callable[..., FakeWorkshop]) -> None:
+    """On a full cluster it waits for its place for ever, while the others make all episodes."""
+    good, waiting = Server(port=2000), Server(port=3000)
+    shop = staged()
+    shop.starts[waiting] = None
+    assert len(names(run_fleet(jobs(Path("nowhere"), 4), serving((good, waiting))))) == 4
+
+
+def test_a_server_is_let_go_whose_worker_was_ended_in_an_episode(
+    staged: Callable[..., FakeWorkshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for ticks for ever. One whose last episode was finished is left alone."""
+    released: list[Source] = []
+    monkeypatch.setattr("drivewm_sim.carla_client.servers.release", released.append)
+    first, second = Server(port=2000), Server(port=3000)
+    staged(e1=[None])
+    made = run_fleet(jobs(Path("nowhere"), 2), serving((first, second)))
+    assert next(made).name == "e0"
+    made.close()
+    assert released == [second]
+
+
 def test_without_any_server_the_run_ends(staged: Callable[..., FakeWorkshop]) -> None:
     staged(start=Dead("no CARLA server answered"))
     with pytest.raises(InputError, match="workers end before they begin: no CARLA server answered"):
@@ -256,6 +278,18 @@ def test_one_worker_alone_names_what_fails_and_goes_on(
 
 
 # -- with real processes --
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_a_dismissed_worker_leaves_no_descriptor_open() -> None:
+    """Long collections replace thousands of workers."""
+    shop = ProcessWorkshop()
+    open_then = []
+    for _ in range(3):
+        shop.hire(None).kill()
+        open_then.append(len(list(Path("/proc/self/fd").iterdir())))
+    shop.close()
+    assert open_then[0] == open_then[-1]
 
 
 def test_a_killed_process_costs_nothing_but_time(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import tyro
 
 from drivewm.errors import InputError
 
+log = logging.getLogger("drivewm.carla_server")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CarlaServer:
@@ -28,7 +30,7 @@ class CarlaServer:
 
     def run(self) -> int:
         from drivewm_sim.carla_server.maps import Maps
-        from drivewm_sim.carla_server.server import Server
+        from drivewm_sim.carla_server.server import Ports, Server
         from drivewm_sim.carla_server.streams import Streams
         from drivewm_sim.carla_server.world import World
 
@@ -37,12 +39,14 @@ class CarlaServer:
             raise InputError(f"--port {self.port}: expected 0 to 65534; sensor streams take the next one")
         if self.maps is not None and not self.maps.is_dir():
             raise InputError(f"--maps {self.maps}: expected a folder of .xodr files; check the path")
+        ports = Ports(self.host, self.port)  # before the seconds that the rest takes
         maps, town = Maps(self.maps), self.map
         if town.endswith((".xodr", ".xodr.gz")):
             town = maps.add_file(Path(town))
         world = World(maps, town, Streams())
+        log.info("warming up on port %d; some seconds, a minute or two the first time", ports.port)
         world.warm_up()
-        server = Server(world, self.host, self.port)
+        server = Server(world, ports)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: server.stop())
         print(

@@ -26,6 +26,8 @@ def carla_sources(
             raise InputError(f"--port {port}: expected 1 to 65534; sensor streams take the next one")
     if launch is not None:
         command = _command(launch)
+        if len(ports) != 1:
+            raise InputError(f"--launch looks for free ports from one --port on, got {len(ports)}")
         return (Launch(command=command, first_port=ports[0], timeout_s=timeout_s),) * workers
     count = max(len(hosts), len(ports))
     if not hosts or not ports or {len(hosts), len(ports)} - {1, count}:

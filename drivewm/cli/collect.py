@@ -121,6 +121,8 @@ class Collect:
         for name in ("episodes", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if self.recycle < 0:
+            raise InputError(f"--recycle must not be negative, got {self.recycle}")
         if self.branches < 0:
             raise InputError(f"--branches must not be negative, got {self.branches}")
         if not 0.1 <= self.branch_seconds <= 60:
@@ -150,6 +152,7 @@ class Collect:
         from drivewm_sim.roads.towns import load_town
         from drivewm_sim.scenarios import SCENARIOS
 
+        self._check_fits_backend()
         if self.backend == "carla":
             self._check_server()
         for name in self.town or ("",) if self.backend == "embedded" else ():
@@ -168,14 +171,25 @@ class Collect:
                 f"--out {self.out} is not empty; add --resume to continue it or name an empty folder"
             )
 
+    def _check_fits_backend(self) -> None:
+        """InputError where an option would be ignored."""
+        given = {f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        if self.backend == "carla":
+            useless = ({"host"} if self.launch else {"recycle"}) & given
+            why = "--launch starts servers on this machine" if self.launch else "only --launch starts any"
+        else:
+            useless = {"host", "port", "launch", "recycle", "server_timeout", "driving"} & given
+            why = "there is no server with --backend embedded"
+        if useless:
+            name = min(useless).replace("_", "-")
+            raise InputError(f"--{name} has no effect here: {why}; leave it out or choose otherwise")
+
     def _check_server(self) -> None:
         """InputError where no server can be used; its towns are checked when they are loaded."""
         from drivewm.cli.carla_sources import check_sources
 
         if self.branches:
             raise InputError("--branches: a CARLA server cannot go back in time; use --backend embedded")
-        if self.recycle < 0:
-            raise InputError(f"--recycle must not be negative, got {self.recycle}")
         check_sources(self._sources(), local=self.address is None)
 
     def _sources(self) -> tuple[Source, ...]:

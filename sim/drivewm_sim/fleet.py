@@ -64,10 +64,12 @@ def run_fleet(jobs: list[EpisodeJob], fleet: Fleet) -> Generator[EpisodeResult, 
     with_ray = fleet.engine == "ray" or fleet.address is not None
     with_ray |= fleet.engine == "auto" and ray_installed() and not by_itself
     workshop: Workshop = RayWorkshop(workers, fleet.address) if with_ray else ProcessWorkshop()
+    shift = _Shift(workshop, jobs, workers, fleet)
     try:
-        yield from _Shift(workshop, jobs, workers, fleet).run()
+        yield from shift.run()
     finally:
         workshop.close()
+        shift.release()
 
 
 def _alone(jobs: list[EpisodeJob]) -> Iterator[EpisodeResult]:
@@ -126,10 +128,11 @@ class _Shift:
         self._wanted = workers
         self._free: deque[Source | None] = deque((*fleet.sources, *[None] * workers)[:workers])
         self._seats: list[_Seat] = []
+        self._abandoned: set[Source] = set()  # in the middle of a job, or their worker was ended there
 
     def run(self) -> Iterator[EpisodeResult]:
         self._staff()
-        while any(seat.due for seat in self._seats):
+        while self._waiting or any(seat.job for seat in self._seats):
             due = [seat.worker for seat in self._seats if seat.due]
             for worker, report in self._workshop.reports(due, _LOOK_S):
                 self._hear(next(seat for seat in self._seats if seat.worker is worker), report)
@@ -145,6 +148,8 @@ class _Shift:
         for seat in self._seats:
             if seat.started and seat.job is None and self._waiting:
                 seat.job, seat.since = self._waiting.popleft(), time.monotonic()
+                if seat.source is not None:
+                    self._abandoned.add(seat.source)
                 seat.worker.give(seat.job)
         starting = sum(not seat.started for seat in self._seats)
         for _ in range(min(self._wanted - len(self._seats), len(self._waiting) - starting)):
@@ -159,7 +164,9 @@ class _Shift:
             raise InputError(report.said)
         job, seat.job, seat.started, self._anybody = seat.job, None, True, True
         self._stillborn[seat.source] = 0
-        seat.made += job is not None
+        if job is not None:
+            seat.made += 1
+            self._abandoned.discard(seat.source)
         if isinstance(report, Failure) and job is not None:
             self._lost.append(_lost(job, report))
         if self._fleet.recycle and seat.made >= self._fleet.recycle:
@@ -176,6 +183,14 @@ class _Shift:
                     f"no worker has started within {START_LIMIT_S:g} s; is the cluster full? Ask for fewer "
                     "workers, or look at `ray status`"
                 )
+
+    def release(self) -> None:
+        """Once all workers have ended: lets those servers go that were not left by the workers themselves."""
+        if self._abandoned:
+            from drivewm_sim.carla_client.servers import release
+
+            for source in self._abandoned:
+                release(source)
 
     def _dismiss(self, seat: _Seat) -> None:
         self._seats.remove(seat)

@@ -181,6 +181,7 @@ class ProcessWorker:
     def kill(self) -> None:
         self._process.kill()
         self._process.join()
+        self._process.close()
         self.pipe.close()
 
 
@@ -201,7 +202,8 @@ class ProcessWorkshop:
 
     def close(self) -> None:
         for worker in self._hired:
-            worker.kill()
+            if not worker.pipe.closed:
+                worker.kill()
 
 
 class _without_interrupts:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +18,8 @@ from drivewm_sim.simulator import PHYSICS_S
 VERSION = "0.9.16"
 ROLES = ("drivewm", "hero")
 """What our actors are called; the ego is the hero, as in CARLA's own programs."""
-_LEAVE_S = 5.0  # a server that has died is not waited for longer when we go
+LEAVE_S = 5.0
+"""A server that has died is not waited for longer when we go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class Session:
     """One world, ticked by us in steps of 0.05 s until it is closed."""
 
     ticking_since: ClassVar[float | None] = None
-    """The monotonic time at which this process went into a tick; None outside of ticks."""
+    """The monotonic time at which this process went into a tick or another watched call; None outside."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -89,6 +90,9 @@ class Session:
         self.frame = 0
         self._use(self.client.get_world())
         self._settings = self.world.get_settings()
+        self._froze = False
+        if self._clear():
+            self.leave_running()
 
     def _use(self, world: Any) -> None:
         self.world = world
@@ -107,44 +111,77 @@ class Session:
 
     def generate(self, opendrive: str) -> None:
         """A bare world from an OpenDRIVE document: roads without anything beside them."""
-        self._use(self.client.generate_opendrive_world(opendrive, reset_settings=False))
+        no_walls = self.carla.OpendriveGenerationParameters(wall_height=0.0)
+        self._use(self.client.generate_opendrive_world(opendrive, no_walls, reset_settings=False))
+
+    def _clear(self) -> bool:
+        """Removes actors that an earlier run of ours left when it was killed; whether there were any.
+
+        A hero alone is somebody else's.
+        """
+        waits = self._settings.synchronous_mode
+        if waits:
+            self.tick(())  # a new client knows of nobody before
+        role_of = {actor.id: actor.attributes.get("role_name") for actor in self.world.get_actors()}
+        if ROLES[0] not in role_of.values():
+            return False
+        self.apply([self.carla.command.DestroyActor(k) for k, role in role_of.items() if role in ROLES])
+        self.tick(()) if waits else self.world.wait_for_tick(self.server.timeout_s)
+        return True
+
+    def leave_running(self) -> None:
+        """When we go, the server is to run by itself, as a fresh one does: what we found was our own."""
+        settings = self._settings
+        settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+        settings.no_rendering_mode = False
+        self._froze = True
 
     def take_over(self) -> None:
-        """From now on the world waits for our ticks; actors that an earlier run of ours left are removed."""
+        """From now on the world waits for our ticks."""
         settings = self.world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds = True, PHYSICS_S
         settings.no_rendering_mode = True  # lidars need none
         self.world.apply_settings(settings)
         self.tick(())
-        left = [a for a in self.world.get_actors() if a.attributes.get("role_name") in ROLES]
-        if left:
-            self.apply([self.carla.command.DestroyActor(a) for a in left])
-            self.tick(())
+
+    def freeze_lights(self) -> None:
+        """Traffic lights show what they are told, until we go."""
+        self._froze = True
+        self.world.freeze_all_traffic_lights(True)
 
     def apply(self, commands: Sequence[Any]) -> list[Any]:
         """What the server answers to a batch of commands, at once."""
         return list(self.client.apply_batch_sync(list(commands), False)) if commands else []
 
-    def tick(self, commands: Sequence[Any]) -> Any:
-        """Commands, 0.05 s, and the snapshot after it."""
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around calls that may never return: `ticking_since` tells other threads."""
         Session.ticking_since = time.monotonic()
         try:
-            self.apply(commands)
-            self.frame = self.world.tick(self.server.timeout_s)
-            snapshot = self.world.get_snapshot()
-            until = time.monotonic() + self.server.timeout_s
-            while snapshot.frame < self.frame and time.monotonic() < until:
-                snapshot = self.world.get_snapshot()
-            return snapshot
+            yield
         finally:
             Session.ticking_since = None
+
+    def tick(self, commands: Sequence[Any]) -> Any:
+        """Commands, 0.05 s, and the snapshot after it."""
+        with self.watched():
+            self.apply(commands)
+            self.frame = self.world.tick(self.server.timeout_s)
+            until = time.monotonic() + self.server.timeout_s
+            while (snapshot := self.world.get_snapshot()).frame < self.frame:
+                if time.monotonic() > until:
+                    raise RuntimeError(f"no snapshot of frame {self.frame} from {self.server}")
+            return snapshot
 
     def close(self, actors: Sequence[int]) -> None:
         """Removes the actors and puts the server's settings back. Says nothing where the server is gone."""
         with suppress(RuntimeError):
-            self.client.set_timeout(_LEAVE_S)
+            self.client.set_timeout(LEAVE_S)
             self.apply([self.carla.command.DestroyActor(k) for k in actors])
-            self.world.tick(_LEAVE_S)
+            if self._froze:
+                self.world.freeze_all_traffic_lights(False)
+                self.world.reset_all_traffic_lights()
+            self.world.tick(LEAVE_S)
             self.world.apply_settings(self._settings)
 
 

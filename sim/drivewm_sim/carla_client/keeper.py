@@ -1,10 +1,12 @@
 """Keeps one CARLA server: leases ports on this machine, starts it, and ends it when its user is gone.
 
-A program by itself, of the standard library alone: python keeper.py [FIRST_PORT, "CARLA", "ARGUMENT {port}"]
-as JSON. It leaves its parent at once (Ray kills an actor's children, and then nobody would end the server),
-says on standard output which port it leased and the server's process, and lives until the server ends or its
-standard input does. However the user ended, `kill -9` included, that closes the pipe. A user that does not
-close it once its server has ended hangs in a call to that server, and is killed.
+A program by itself, of the standard library alone: python keeper.py [USER, FIRST_PORT, "CARLA", "ARGUMENT
+{port}"] as JSON, where USER is the process that starts it. It leaves its parent at once (Ray kills an actor's
+children, and then nobody would end the server), says on standard output which port it leased and the server's
+process, and lives until the server ends, its user does, `kill -9` included, or closes the pipe. A user that
+does neither once its server has ended hangs in a call to that server, and is killed.
+
+Processes that it signals are held by a descriptor or not yet reaped: a number may be somebody else's by then.
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ def log_path(port: int) -> Path:
     return Path(tempfile.gettempdir()) / f"drivewm-carla-{os.getuid()}-{port}.log"
 
 
-def keep(first: int, command: list[str]) -> str:
-    """Runs the server until it ends or standard input does; what became of it."""
+def keep(user: int, first: int, command: list[str]) -> str:
+    """Runs the server until it ends, or the user (a descriptor) does; what became of it."""
     port, holder = lease(first)
     with closing(holder), log_path(port).open("wb") as log:
         server = subprocess.Popen(
@@ -76,46 +78,53 @@ def keep(first: int, command: list[str]) -> str:
         )  # fmt: skip
         try:
             _say(port=port, pid=server.pid)
-            _wait(server)
+            _wait(server, user)
         finally:
             _end(server)
     code = server.returncode
     return f"signal {-code}" if code < 0 else f"status {code}"
 
 
-def _wait(server: subprocess.Popen[bytes]) -> None:
+def _wait(server: subprocess.Popen[bytes], user: int) -> None:
     """Until the server ends or the user does, who never writes."""
     ended = os.pidfd_open(server.pid)
-    select.select([ended, sys.stdin], [], [])
+    select.select([ended, user, sys.stdin], [], [])
     os.close(ended)
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """Ends the server and all that it started: CARLA's is a shell with Unreal beneath it."""
-    with suppress(ProcessLookupError):
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(_GRACE_S)
-        os.killpg(server.pid, signal.SIGKILL)
+    """Ends the server and all that it started: CARLA's is a shell with Unreal beneath it.
+
+    It is reaped last: until then the number of its group is nobody else's.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ended = os.pidfd_open(server.pid)
+    if not select.select([ended], [], [], 0.0)[0]:
+        os.killpg(server.pid, signal.SIGTERM)
+        select.select([ended], [], [], _GRACE_S)
+    os.killpg(server.pid, signal.SIGKILL)
+    os.close(ended)
     server.wait()
 
 
 def _say(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    os.write(1, f"{json.dumps(what)}\n".encode())  # unbuffered: nothing is left to fail at exit
 
 
 def main(argument: str) -> None:
-    first, *command = json.loads(argument)
-    user = os.getppid()
+    parent, first, *command = json.loads(argument)
+    user = os.pidfd_open(parent)
+    if os.getppid() != parent:  # it has ended already
+        return
     if os.fork():
         os._exit(0)
     os.setsid()
     for name in (signal.SIGINT, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not before the server is ended
     with suppress(BrokenPipeError):  # nobody is there to hear it
         try:
-            _say(ended=keep(first, command))
+            _say(ended=keep(user, first, command))
             _free(user)
         except OSError as error:
             _say(failed=str(error))
@@ -123,8 +132,8 @@ def main(argument: str) -> None:
 
 def _free(user: int) -> None:
     """Ends a user that has not taken note: some calls of the client hold Python up until they time out."""
-    if not select.select([sys.stdin], [], [], _NOTE_S)[0]:  # the pipe is open, so its process lives
-        os.kill(user, signal.SIGKILL)
+    if not select.select([user, sys.stdin], [], [], _NOTE_S)[0]:
+        signal.pidfd_send_signal(user, signal.SIGKILL)
 
 
 if __name__ == "__main__":

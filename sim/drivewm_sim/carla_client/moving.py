@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from drivewm_sim.carla_client.blueprints import Shape
+from drivewm_sim.carla_client.pedals import BRAKE, COASTING, THRUST
 from drivewm_sim.simulator import PHYSICS_S
 
 Driving = Literal["velocity", "pedals", "placed", "traffic-manager"]
@@ -27,8 +28,6 @@ Traffic Manager, which then decides for them."""
 
 LEARNS = 0.4  # share of an error that is learned from one step
 _MOST_BIAS = 0.6  # m/s that a tick may take off a speed that has been set
-_THRUST, _BRAKE = 4.5, 8.0  # m/s^2 at full throttle and full brake, until it is known better
-_COASTING = 0.5  # m/s^2 that a vehicle loses with the foot off
 _TURNS_BACK_S = 0.3  # in which a wrong heading is put right
 _STANDS_MPS = 0.02
 
@@ -101,8 +100,8 @@ def press_pedals(
     control = carla.VehicleControl(steer=follower.wheel(curvature, speed), reverse=back)
     if abs(speed) < _STANDS_MPS:
         control.brake = 1.0
-    elif wanted > -_COASTING:
-        control.throttle = min((wanted + 0.3 * _COASTING) / _THRUST * follower.gain, 1.0)
+    elif wanted > -COASTING:
+        control.throttle = min((wanted + 0.3 * COASTING) / THRUST * follower.gain, 1.0)
     else:
-        control.brake = min(-wanted / _BRAKE, 1.0)
+        control.brake = min(-wanted / BRAKE, 1.0)
     return [carla.command.ApplyVehicleControl(actor, control)]

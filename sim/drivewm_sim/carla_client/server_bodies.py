@@ -24,6 +24,7 @@ from drivewm_sim.carla_client.moving import Driving, press_pedals, set_speed
 from drivewm_sim.carla_client.population import Population, Puppet, origin, transform
 from drivewm_sim.carla_client.server_town import enter_town
 from drivewm_sim.carla_client.signal_lights import SignalLights
+from drivewm_sim.carla_client.traffic_manager import TrafficManager
 from drivewm_sim.carla_frames import (
     centre_from_origin,
     mirrored,
@@ -69,6 +70,7 @@ class ServerBodies:
         self._server, self._driving, self._lidar = server, driving, lidar
         self._session: Session | None = None
         self._sensors: EgoSensors | None = None
+        self._manager: TrafficManager | None = None
         self.replaced = 0  # walkers put in place with force
         self.refused = 0  # agents that found no place
         self.off_m = np.zeros(0)  # of each vehicle that we drive, from its wish, after the last step
@@ -79,18 +81,19 @@ class ServerBodies:
     def town(self, name: str) -> Town:
         if self._session is None:
             self._session = Session(self._server)
+        self._stop_traffic_manager()
         self._leave()
         self._town, text = enter_town(self._session, name)
         self._session.take_over()
         if self._driving == "traffic-manager":
-            self._start_traffic_manager()
+            self._manager = TrafficManager(self._session)
         self._lights = SignalLights(self._session, self._town, text)
         return self._town
 
-    def _start_traffic_manager(self) -> None:
-        manager = self._running.client.get_trafficmanager(self._server.traffic_manager_port)
-        manager.set_synchronous_mode(True)
-        manager.set_random_device_seed(1)
+    def _stop_traffic_manager(self) -> None:
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.stop()
 
     @property
     def _running(self) -> Session:
@@ -362,9 +365,11 @@ class ServerBodies:
 
     def close(self) -> None:
         atexit.unregister(self.close)
-        session, self._session = self._session, None
-        if session is None:
+        if self._session is None:
             return
+        with suppress(RuntimeError):
+            self._stop_traffic_manager()
+        session, self._session = self._session, None
         sensors, self._sensors = self._sensors, None
         with suppress(RuntimeError):
             if sensors is not None:

@@ -50,6 +50,11 @@ def enter_town(session: Session, name: str) -> tuple[Town, str]:
                 f"and {CURRENT!r} for the map that it has loaded"
             )
     text = session.world.get_map().to_opendrive()
+    if name.endswith(_ENDINGS) and bare == session.map_name() and text.strip() != town_text(name).strip():
+        raise InputError(
+            f"the server at {session.server} has a town {bare} that is not that of {name}; rename the file, "
+            f"or name the town: {bare}"
+        )
     boxes = level_boxes(session)
     if ours and text.strip() == town_text(name).strip():
         own = load_town(name)

@@ -15,13 +15,20 @@ from typing import Any, TypeAlias
 
 from drivewm.errors import InputError
 from drivewm_sim.carla_client import keeper
-from drivewm_sim.carla_client.connection import NotThere, Server, Session, carla_client, check_version
+from drivewm_sim.carla_client.connection import (
+    LEAVE_S,
+    NotThere,
+    Server,
+    Session,
+    carla_client,
+    check_version,
+)
 
 START_LIMIT_S = 180.0
 """So long a server may take until it answers."""
 _LOOK_S = 0.3
 _LATE_S = 5.0  # after its time-out a tick should have given up by itself
-_LAST_LINES = 3
+_LAST_LINES, _LAST_BYTES = 3, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +90,15 @@ def hold(source: Source) -> HeldServer:
     return HeldServer(server, kept)
 
 
+def release(source: Source) -> None:
+    """Lets a server go whose user was killed, so that it does not wait for ticks for ever."""
+    if isinstance(source, Server):  # a keeper ends one that was launched
+        with suppress(InputError, RuntimeError):  # it may be gone too
+            session = Session(replace(source, timeout_s=min(source.timeout_s, LEAVE_S)))
+            session.leave_running()
+            session.close(())
+
+
 class _Kept:
     """A server started here. Its keeper ends it when the pipe to it is closed, at the latest with us."""
 
@@ -92,7 +108,7 @@ class _Kept:
                 "--launch needs Linux; start the servers yourself and name them by --host, --port"
             )
         self._keeper = subprocess.Popen(
-            [sys.executable, keeper.__file__, json.dumps([launch.first_port, *launch.command])],
+            [sys.executable, keeper.__file__, json.dumps([os.getpid(), launch.first_port, *launch.command])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._keeper.wait()  # what was started has left a child that goes on
@@ -110,6 +126,7 @@ class _Kept:
 
     def _watch(self) -> None:
         said = self._hear()
+        self.close()  # noted
         how = f"ended with {said['ended']}" if "ended" in said else "was given up by its keeper"
         self.ended = f"{how}{_last_words(self.port)}"
 
@@ -125,8 +142,9 @@ class _Kept:
 def _last_words(port: int) -> str:
     """The end of a server's output and where the rest of it is."""
     path = keeper.log_path(port)
-    with suppress(OSError):
-        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    with suppress(OSError), path.open("rb") as log:
+        log.seek(max(path.stat().st_size - _LAST_BYTES, 0))
+        lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
         if lines:
             return f" ({path} ends with: {' / '.join(lines[-_LAST_LINES:])})"
     return ""

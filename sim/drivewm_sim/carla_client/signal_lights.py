@@ -21,7 +21,7 @@ class SignalLights:
     def __init__(self, session: Session, town: Town, text: str) -> None:
         states = session.carla.TrafficLightState
         self._states = {Aspect.RED: states.Red, Aspect.YELLOW: states.Yellow, Aspect.GREEN: states.Green}
-        session.world.freeze_all_traffic_lights(True)
+        session.freeze_lights()
         document, lanes = read_opendrive(text, town.name), town.street.lanes
         self._governed: list[tuple[Any, int]] = []  # lights, and the group of each
         for light in session.world.get_actors().filter("traffic.traffic_light*"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,9 @@ from drivewm_sim.simulator import Intent
 SEES_M = 60.0
 ROAD_HALF_M = 6.0  # a walker this near to the route may be on the road
 
+Seen: TypeAlias = dict[int, tuple[float, Float[ndarray, "2"]]]
+"""When and where each actor was seen, by its id."""
+
 
 class WorldWatch:
     """Follows the hero of a server that somebody else ticks."""
@@ -27,7 +30,7 @@ class WorldWatch:
         self._world = client.get_world()
         self._hero: Any = None
         self._boxes: dict[int, tuple[tuple[float, float, float], tuple[float, float, float]]] = {}
-        self._before: dict[int, tuple[float, Float[ndarray, "2"]]] = {}
+        self._before: Seen = {}
 
     def _find_hero(self) -> Any:
         if self._hero is None or not self._hero.is_alive:
@@ -50,20 +53,22 @@ class WorldWatch:
         return bool(hero.is_at_traffic_light()) and str(hero.get_traffic_light_state()) in ("Red", "Yellow")
 
     def bodies(self, time_s: float, near: Float[ndarray, "3"], route: EgoRoute) -> list[Body]:
-        """Everybody near a pose. Walkers' velocities come from where they were: the server says zero."""
+        """Everybody near a pose. Velocities come from where they were: of walkers the server says zero."""
         own = self._find_hero().id
-        found = []
+        found, before, self._before = [], self._before, {}
         for actor in self._world.get_actors():
             name = actor.type_id
             if actor.id == own or not name.startswith(("vehicle.", "walker.pedestrian.")):
                 continue
             pose = self._centre(actor)
             if np.hypot(*(pose[:2] - near[:2])) < SEES_M:
-                found.append(self._body(actor, pose, time_s, route))
+                found.append(self._body(actor, pose, time_s, before, route))
         return found
 
-    def _body(self, actor: Any, pose: Float[ndarray, "3"], time_s: float, route: EgoRoute) -> Body:
-        then, place = self._before.get(actor.id, (time_s, pose[:2]))
+    def _body(
+        self, actor: Any, pose: Float[ndarray, "3"], time_s: float, before: Seen, route: EgoRoute
+    ) -> Body:
+        then, place = before.get(actor.id, (time_s, pose[:2]))
         velocity = (pose[:2] - place) / (time_s - then) if time_s > then else np.zeros(2)
         self._before[actor.id] = (time_s, pose[:2])
         _, extent = self._boxes[actor.id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ def spawn(world: World, payload: Sequence[Any]) -> int:
     )
     for command in fields(after, 0, "commands"):
         index, own = unpack(command)
-        # Commands that follow a spawn name the new actor by 0, or not at all.
-        execute(world, index, [actor.id, *own[1:]] if index != 0 else own)
+        # Commands that follow a spawn name the new actor by 0, or not at all. As in CARLA, one that fails
+        # changes nothing: who was told of an error would never destroy the actor.
+        with suppress(Refused, Malformed):
+            execute(world, index, [actor.id, *own[1:]] if index != 0 else own)
     return actor.id
 
 

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -49,8 +50,15 @@ class Connection:
             self._waiting.append(view)
             self._size += len(view)
             if self._size > _BACKLOG:
-                self.broken = True
+                self._give_up()
             self._changed(self)
+
+    def _give_up(self) -> None:
+        """Keeps nothing for a client that does not read, and makes it found by whoever reads it."""
+        self.broken = True
+        self._waiting.clear()
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     def flush(self) -> None:
         """Sends more of what waits."""

@@ -33,21 +33,57 @@ _LONGEST_DT = 0.2  # s; a server that was held up does not leap
 _SEND_BUFFER = 4 << 20
 
 
+class Ports:
+    """The two ports of a server, taken at once. Clients are refused until it listens."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """port: of RPC, streams take the next; 0: any two. InputError where they are taken."""
+        self.host = host
+        self.rpc = self._take(port)
+        self.port: int = self.rpc.getsockname()[1]
+        try:
+            self.streams = self._take(self.port + 1 if port else 0)
+        except InputError:
+            self.rpc.close()
+            raise
+        self.stream_port: int = self.streams.getsockname()[1]
+
+    def _take(self, port: int) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((self.host, port))
+        except OSError as error:
+            sock.close()
+            raise self._taken(port, error) from None
+        sock.setblocking(False)
+        return sock
+
+    def listen(self) -> None:
+        """Lets clients in; InputError where somebody else has begun to listen there."""
+        for sock in (self.rpc, self.streams):
+            try:
+                sock.listen(64)
+            except OSError as error:
+                raise self._taken(sock.getsockname()[1], error) from None
+
+    def _taken(self, port: int, error: OSError) -> InputError:
+        return InputError(
+            f"{self.host}:{port}: cannot listen there ({error.strerror}); name another --port or --host "
+            "(two ports are taken, the second for sensor streams)"
+        )
+
+
 class Server:
     """A world behind two ports: `serve` answers until `stop` is called."""
 
-    def __init__(self, world: World, host: str, port: int, stream_port: int | None = None) -> None:
+    def __init__(self, world: World, ports: Ports) -> None:
         self.world = world
+        self.port, self.stream_port = ports.port, ports.stream_port
+        ports.listen()
         self._selector = selectors.DefaultSelector()
-        rpc = _listen(host, port)
-        self.port = rpc.getsockname()[1]
-        if stream_port is None:
-            stream_port = self.port + 1 if port else 0
-        streams = _listen(host, stream_port)
-        self.stream_port = streams.getsockname()[1]
-        self._selector.register(rpc, selectors.EVENT_READ, self._accept_client)
-        self._selector.register(streams, selectors.EVENT_READ, self._accept_listener)
-        self._listening = (rpc, streams)
+        self._selector.register(ports.rpc, selectors.EVENT_READ, self._accept_client)
+        self._selector.register(ports.streams, selectors.EVENT_READ, self._accept_listener)
         self._packer = msgpack.Packer(autoreset=True)
         self._logged: set[str] = set()
         self._stopping = False
@@ -211,19 +247,3 @@ class Server:
         if key not in self._logged and len(self._logged) < 1000:
             self._logged.add(key)
             log.warning(text, *values)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise InputError(
-            f"{host}:{port}: cannot listen there ({error.strerror}); name another --port or --host "
-            "(two ports are taken, the second for sensor streams)"
-        ) from None
-    sock.listen(64)
-    sock.setblocking(False)
-    return sock
