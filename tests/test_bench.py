@@ -200,6 +200,13 @@ def test_a_bicycle_may_turn_more_sharply_than_a_car() -> None:
         assert extremes.over.sum() == over
 
 
+def test_a_vehicle_that_backs_out_does_not_jump() -> None:
+    """Its speed is negative: the metres moved were once held against less than nothing."""
+    extremes = limits.no_extremes()
+    limits.watch_vehicles(vehicle(speed=-0.8), vehicle(speed=-0.8, x=-0.08), 0, extremes)
+    assert limits_of(extremes)["vehicle_jump_m"].worst == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_pedestrian_who_jumps_is_noted() -> None:
     extremes = limits.no_extremes()
     limits.watch_pedestrians(person(vx=1.0), person(vx=1.0, x=0.15), 3, extremes)

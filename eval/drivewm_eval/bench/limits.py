@@ -93,7 +93,7 @@ def watch_vehicles(was, cars, tick, extremes):
             _note(_JERK, jerk, uid, tick, extremes)
             extremes.jerk[min(int(jerk / _JERK_BIN), _JERK_BINS - 1)] += 1
         moved = math.hypot(b.x - a.x, b.y - a.y)
-        _note(_VEHICLE_JUMP, moved - max(a.speed, b.speed) * _DT, uid, tick, extremes)
+        _note(_VEHICLE_JUMP, moved - max(abs(a.speed), abs(b.speed)) * _DT, uid, tick, extremes)
 
 
 @njit
