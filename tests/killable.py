@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-TRIES = 6
+TRIES = 8
 DEAD_LOCK = 3
 """Exit status of a program that has seen its Traffic Manager stand still."""
 
