@@ -279,9 +279,10 @@ def stand_ins() -> set[int]:
 
 @pytest.fixture(scope="module")
 def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty episodes by one worker, which had three servers one after the other."""
+    """Twenty episodes by two workers, which had three servers each, one after the other."""
     out = tmp_path_factory.mktemp("peace") / "out"
-    assert main(options(out, "--recycle", "7")) == 0
+    two = ("--workers", "2", "--engine", "processes", "--recycle", "4")
+    assert main(options(out, *two)) == 0
     return out
 
 
@@ -364,6 +365,7 @@ def test_a_command_that_starts_no_server_ends_the_collection(tmp_path: Path, cap
     code = main(["collect", "--backend", "carla", "--episodes", "2", "--out", str(tmp_path / "out"),
                  "--launch", "sh -c 'echo no licence; exit 5' {port}"])  # fmt: skip
     assert code == 2
+    assert not files_in(tmp_path / "out"), "a corrected command may begin there"
     said = capsys.readouterr().err.replace("\n", " ")
     assert "workers end before they begin: its server ended with status 5" in said
     assert "no licence" in said
@@ -402,7 +404,7 @@ def test_the_model_trains_forecasts_and_is_judged_on_episodes_from_servers(tmp_p
         (tmp_path / name).mkdir()
     with stand_in(tmp_path / "one", "crossing") as one, stand_in(tmp_path / "two", "crossing") as two:
         where = ["--port", str(one.port), str(two.port), "--workers", "2", "--engine", "processes"]
-        made = ["--episodes", "6", "--seconds", "9", "--seed", "7", "--out", str(data)]
+        made = ["--episodes", "4", "--seconds", "8", "--seed", "7", "--out", str(data)]
         assert main(["collect", "--backend", "carla", *where, *made]) == 0
         assert one.lives()
         assert two.lives(), "servers that were named are left running"

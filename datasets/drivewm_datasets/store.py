@@ -55,7 +55,8 @@ def read_recordings(
         if one.name == other.name:
             raise InputError(
                 f"scene {one.scene} of data set {one.dataset} is in both {one.source} and {other.source}, "
-                "expected in one; remove one or rename its scene with `drivewm import --scene`"
+                "expected in one; remove one, rename its scene with `drivewm import --scene`, or collect "
+                "with another --seed"
             )
     return recordings
 

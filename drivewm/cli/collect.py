@@ -53,7 +53,8 @@ class Collect:
     # them where the street has them; traffic-manager leaves them to CARLA's Traffic Manager.
     driving: Literal["velocity", "pedals", "placed", "traffic-manager"] = "velocity"
     # Towns, taken in turn: arterial, crossing, grid, plaza, roundabout, school, or an OpenDRIVE file (.xodr,
-    # .xodr.gz) with its sidecar (.json) beside it.
+    # .xodr.gz) with its sidecar (.json) beside it; with --backend carla also a map of the server's, such as
+    # Town10HD, or "current" for the one that it has loaded.
     town: tuple[str, ...] = ("crossing",)
     # How busy it is, or what is staged on the ego's way, taken in turn: street, quiet, busy, dart_out,
     # jaywalk, distracted, turn_back, group_split, hesitation, turning, bus_runner, cyclist_conflict,
@@ -288,7 +289,9 @@ class Collect:
         if not jobs:
             return []
         console = Console(stderr=True)
-        with console.status("compiling the simulator (the first time only)"):
+        if not console.is_terminal:  # where no status is shown
+            console.print("compiling the simulator: minutes the first time, then at once")
+        with console.status("compiling the simulator (minutes, the first time only)"):
             compile_kernels()  # once, so that workers find it in the cache
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -307,9 +310,13 @@ class Collect:
                     made.append(result)
                     frames += result.frames + result.branch_frames
                     progress.update(bar, advance=1, rate=frames / (time.perf_counter() - started))
+        except KeyboardInterrupt:
+            console.print(f"{len(manifest.episodes)} episodes are finished; --resume makes the others")
+            raise
         finally:
             writer.flush()
             clear_drafts(self.out)  # of workers that were ended while writing
+            writer.withdraw()  # so that a corrected command can begin in the same folder
         return made
 
     def _report(self, manifest: Manifest, made: list[EpisodeResult], elapsed: float) -> None:

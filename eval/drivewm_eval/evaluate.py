@@ -65,7 +65,7 @@ def scenes_of(
     if not any(found.values()):
         raise InputError(
             "nothing to score: no agent has two positions of history and "
-            f"{grid.horizons[-1]:g} s of recorded future"
+            f"{grid.horizons[-1]:g} s of recorded future; give it longer recordings"
         )
     return found
 

@@ -71,6 +71,12 @@ class ManifestWriter:
         self.manifest.write(self._out)
         self._due = time.monotonic() + _SHARE * (time.monotonic() - began)
 
+    def withdraw(self) -> None:
+        """Removes a manifest that lists nothing from a folder with nothing else in it."""
+        file = self._out / MANIFEST_FILE
+        if not self.manifest.episodes and list(self._out.iterdir()) == [file]:
+            file.unlink()
+
 
 def read_manifest(out: Path) -> Manifest:
     """The manifest of a collection begun earlier."""

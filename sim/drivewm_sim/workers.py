@@ -325,7 +325,7 @@ class RayWorkshop:
         except ray.exceptions.RayTaskError as error:
             return Failure(_said(error.cause), False)
         except ray.exceptions.RayError as error:
-            return Dead(f"its actor ended ({type(error).__name__})")
+            return Dead(f"its actor ended ({type(error).__name__}), by itself or as its server did")
 
     def close(self) -> None:
         import ray

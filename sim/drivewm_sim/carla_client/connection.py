@@ -18,6 +18,7 @@ from drivewm_sim.simulator import PHYSICS_S
 VERSION = "0.9.16"
 ROLES = ("drivewm", "hero")
 """What our actors are called; the ego is the hero, as in CARLA's own programs."""
+_MEET_S = 10.0  # in which a server must tell its version
 LEAVE_S = 5.0
 """A server that has died is not waited for longer when we go."""
 
@@ -62,12 +63,16 @@ def connect(server: Server) -> Any:
             f"{server.port}`, or name another with --host and --port"
         ) from None
     client = carla.Client(server.host, server.port)
-    client.set_timeout(server.timeout_s)
+    client.set_timeout(min(server.timeout_s, _MEET_S))
     try:
         version = client.get_server_version()
     except RuntimeError as error:
-        raise NotThere(f"{server}: what answers there is no CARLA server ({_line(error)})") from None
+        raise NotThere(
+            f"{server}: no CARLA server speaks there, or it hangs ({_line(error)}); name its RPC port, "
+            "which is one below that of its streams"
+        ) from None
     check_version(server, version)
+    client.set_timeout(server.timeout_s)
     return client
 
 

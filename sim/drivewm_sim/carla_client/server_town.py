@@ -46,7 +46,7 @@ def enter_town(session: Session, name: str) -> tuple[Town, str]:
         else:
             raise InputError(
                 f"no town {name!r} on the server at {session.server}; there are "
-                f"{', '.join(session.map_names())}, the towns {', '.join(town_names())}, OpenDRIVE files, "
+                f"{', '.join(sorted({*session.map_names(), *town_names()}))}, OpenDRIVE files, "
                 f"and {CURRENT!r} for the map that it has loaded"
             )
     text = session.world.get_map().to_opendrive()

@@ -114,7 +114,10 @@ class Maps:
         if bare == UPLOADED and self._uploaded:
             return _compiled(self._uploaded)
         if bare not in self._files:
-            raise InputError(f"map not found: {name!r}; there are {', '.join(self._files)}")
+            raise InputError(
+                f"map not found: {name!r}; there are {', '.join(self._files)}; --maps FOLDER adds OpenDRIVE "
+                "files"
+            )
         return _read(bare, self._files[bare])
 
 
