@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = [sys.executable, "-c", "import sys; from drivewm.cli import main; sys.exit(main())", "carla-server"]
+CAR, OTHER, WALKER = "vehicle.tesla.model3", "vehicle.mini.cooper_s", "walker.pedestrian.0001"
+LANE_Y = 1.625  # of the eastbound lane of `crossing`
 
 
 class StandIn:
@@ -92,6 +94,10 @@ def spawn(world: Any, name: str, where: Any, parent: Any = None, **attributes: o
     for key, value in attributes.items():
         blueprint.set_attribute(key, str(value))
     return world.spawn_actor(blueprint, where, attach_to=parent)
+
+
+def xyz(vector: Any) -> list[float]:
+    return [vector.x, vector.y, vector.z]
 
 
 def measured(world: Any, sensor: Any, ticks: int = 1) -> list[Any]:

@@ -9,12 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from carla_stand_in import StandIn, connect, measured, place, spawn, stand_in
+from carla_stand_in import (
+    CAR,
+    LANE_Y,
+    OTHER,
+    WALKER,
+    StandIn,
+    connect,
+    measured,
+    place,
+    spawn,
+    stand_in,
+    xyz,
+)  # fmt: skip
 
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
-
-CAR, OTHER, WALKER = "vehicle.tesla.model3", "vehicle.mini.cooper_s", "walker.pedestrian.0001"
-LANE_Y = 1.625  # of the eastbound lane of `crossing`
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +37,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 def street(server: StandIn) -> tuple[Any, Any]:
     """Client and world of a fresh, empty street along x."""
     return connect(server, "crossing")
-
-
-def xyz(vector: Any) -> list[float]:
-    return [vector.x, vector.y, vector.z]
 
 
 def lidar(world: Any, car: Any, **attributes: object) -> Any:

@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from carla_stand_in import StandIn, connect, place, spawn, stand_in
+from carla_stand_in import CAR, LANE_Y, OTHER, WALKER, StandIn, connect, place, spawn, stand_in, xyz
 
 from drivewm_sim.carla_server.physics import braking_distance
 from drivewm_sim.roads.towns import load_town, town_names
 
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
-
-CAR, OTHER, WALKER = "vehicle.tesla.model3", "vehicle.mini.cooper_s", "walker.pedestrian.0001"
-LANE_Y = 1.625  # of the eastbound lane of `crossing`
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 def street(server: StandIn) -> tuple[Any, Any]:
     """Client and world of a fresh, empty street along x."""
     return connect(server, "crossing")
-
-
-def xyz(vector: Any) -> list[float]:
-    return [vector.x, vector.y, vector.z]
 
 
 def test_an_actor_stands_where_it_was_spawned(street: tuple[Any, Any]) -> None:
