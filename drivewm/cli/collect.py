@@ -285,8 +285,8 @@ class Collect:
         from drivewm_sim.manifest import ManifestWriter, clear_drafts
 
         writer = ManifestWriter(manifest, self.out)
-        writer.flush()
         if not jobs:
+            writer.flush()
             return []
         console = Console(stderr=True)
         if not console.is_terminal:  # where no status is shown
@@ -299,6 +299,7 @@ class Collect:
         )  # fmt: skip
         made: list[EpisodeResult] = []
         frames, started = 0, time.perf_counter()
+        writer.flush()  # not before: who interrupts the compiling has begun nothing
         try:
             with (
                 Progress(*columns, console=console) as progress,
