@@ -7,11 +7,13 @@ future per agent with its covariance; `kinematic_forecast` wraps that into a `Fo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from drivewm.frames import rotate
 from drivewm.timing import TimeGrid
 from drivewm.tracks import VELOCITY_WINDOW_S
 from drivewm.types import Forecast, Scene, Source, Tracks
@@ -122,11 +124,54 @@ def _start(
     return np.vstack([now, (now - before) / dt]), p
 
 
+FAN_SPEEDS = (1.0, 0.0, 0.5, 1.5, 1.0, 1.0)
+FAN_ANGLES = np.radians([0.0, 0.0, 0.0, 0.0, 25.0, -25.0])
+"""The fan's modes: factors on the speed and turns of the direction, the straight one first."""
+FAN_PROBABILITY = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+
+
+def fan(tracks: Tracks, horizon: Float[ndarray, "F"]) -> Float[ndarray, "K A F 2"]:
+    """Six straight ways from the current velocity: as it is, stopping, slower, faster, to the left, right.
+
+    Everybody takes the same one in a mode.
+    """
+    now = tracks.velocity[:, 0]
+    ways = zip(FAN_SPEEDS, FAN_ANGLES, strict=True)
+    velocity = np.stack([speed * rotate(now, np.asarray(angle)) for speed, angle in ways])
+    return tracks.position[:, 0][:, None] + velocity[:, :, None] * horizon[:, None]
+
+
+def fan_forecast(scene: Scene, grid: TimeGrid) -> Forecast:
+    """The six ways of `fan` as joint modes and as candidates of each agent."""
+    straight = kinematic_forecast(scene, grid)
+    path = fan(scene.tracks, straight.horizon)
+    agents = scene.tracks.agents
+    covariance = np.repeat(straight.covariance, len(path), axis=0)
+    return replace(
+        straight,
+        position=path,
+        covariance=covariance,
+        mode_probability=FAN_PROBABILITY,
+        marginal_position=path,
+        marginal_covariance=covariance,
+        marginal_probability=np.repeat(FAN_PROBABILITY[:, None], agents, axis=1),
+    )
+
+
 BASELINES: dict[str, Kinematic] = {
     "cv": constant_velocity,
     "kalman": kalman,
     "ctrv": constant_turn_rate,
 }
+
+
+FORECASTERS = (*BASELINES, "fan")
+"""All forecasts that need no training, by name."""
+
+
+def baseline_forecast(name: str, scene: Scene, grid: TimeGrid) -> Forecast:
+    """The forecast of one of `FORECASTERS`."""
+    return fan_forecast(scene, grid) if name == "fan" else kinematic_forecast(scene, grid, BASELINES[name])
 
 
 def kinematic_forecast(scene: Scene, grid: TimeGrid, model: Kinematic = constant_velocity) -> Forecast:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
@@ -30,6 +31,9 @@ AGE_TOLERANCE_S = 0.05
 """A past sweep belongs to a channel whose age it has to within this."""
 CURRENT = ("occupancy", "height", "density", "free")
 """The channels that come from the newest sweep."""
+OCCUPANCY_LAYERS = ("pedestrian", "vehicle", "untracked pedestrian")
+OCCUPANCY_TIMES_S = (0.0, 0.8, 2.0, 4.0)
+"""Whose occupancy of the grid is forecast, and for when."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,12 @@ class BevSpec:
                 f"{self.obstacle_heights}, {self.free_height}"
             )
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> BevSpec:
+        """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
     @property
     def channels(self) -> tuple[str, ...]:
         return (*CURRENT, *(f"past_{age:g}" for age in self.past_ages))
@@ -79,6 +89,11 @@ class BevSpec:
         scale[CURRENT.index("height")] = self.obstacle_heights[1] / 255
         scale[CURRENT.index("density")] = LOG_COUNT[-1] / 255
         return scale
+
+
+def occupancy_spec(spec: BevSpec) -> BevSpec:
+    """The grid of the forecast occupancy: cells twice as large as those of the features."""
+    return BevSpec(x_range=spec.x_range, y_range=spec.y_range, resolution=2 * spec.resolution)
 
 
 @dataclass(frozen=True, kw_only=True)

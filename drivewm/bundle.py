@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from drivewm.bev import BevSpec
 from drivewm.errors import InputError
-from drivewm.postprocess import Calibration
+from drivewm.features import InputSizes
+from drivewm.postprocess import Calibration, output_names
 from drivewm.timing import TimeGrid
 
 FORMAT = 1
@@ -62,6 +64,25 @@ def grid_of(config: dict[str, Any]) -> TimeGrid:
     """The clock of a bundle's model."""
     grid = config["model"]["grid"]
     return TimeGrid(ages=tuple(grid["ages"]), step=grid["step"], steps=grid["steps"])
+
+
+def sizes_of(config: dict[str, Any]) -> InputSizes:
+    """Which inputs a bundle's model takes."""
+    model = config["model"]
+    bev = model.get("bev")
+    return InputSizes(
+        polylines=model["polylines"],
+        steps=model["grid"]["steps"],
+        signals=model.get("use_signals", False),
+        plan=model.get("use_plan", False),
+        bev=None if bev is None else BevSpec.from_dict(bev),
+    )
+
+
+def outputs_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """What a bundle's model answers, in the order of the graph's outputs."""
+    model = config["model"]
+    return output_names(heads=model.get("street_heads", False), occupancy=model.get("occupancy", False))
 
 
 def calibration_of(config: dict[str, Any]) -> Calibration:

@@ -13,14 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from drivewm.bundle import FORMAT, calibration_of, find_bundle, read_config, write_text
 from drivewm.errors import InputError
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.postprocess import Calibration
 
-__all__ = ["Bundle", "find_bundle", "load_bundle", "read_config", "save_bundle", "scenes_fingerprint"]
+__all__ = ["Bundle", "find_bundle", "load_bundle", "read_config", "save_bundle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +100,3 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         path=folder,
         hash=config["hash"],
     )
-
-
-def scenes_fingerprint(rows: list[tuple[str, str, np.ndarray]]) -> str:
-    """One hash of the scenes a model was trained on: names and positions, in order."""
-    digest = hashlib.sha256()
-    for dataset, scene, xy in sorted(rows, key=lambda r: (r[0], r[1])):
-        digest.update(f"{dataset}\x00{scene}\x00".encode())
-        digest.update(np.ascontiguousarray(np.round(xy, 4)).tobytes())
-    return digest.hexdigest()

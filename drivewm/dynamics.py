@@ -26,6 +26,21 @@ class Horizons(nn.Module):
         return h_BKAD[..., None, :] + step.unflatten(-1, (self.chunks, -1))
 
 
+class Reactions(nn.Module):
+    """Within each mode and chunk the agents look at each other: who gives way to whom who gives way."""
+
+    def __init__(self, *, dim: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(RelativeLayer(dim, heads, dim) for _ in range(layers))
+
+    def forward(self, latent_BKAJD: Tensor, edge_BAAD: Tensor, apart_BAA: Tensor, mask_BA: Tensor) -> Tensor:
+        modes, chunks = latent_BKAJD.shape[1], latent_BKAJD.shape[3]
+        h = latent_BKAJD.movedim(3, 2).flatten(1, 2)  # B (K J) A D
+        for layer in self.layers:
+            h = layer(h, h, edge_BAAD, apart_BAA, mask_BA)
+        return h.unflatten(1, (modes, chunks)).movedim(2, 3)
+
+
 class ModeQueries(nn.Module):
     """One latent an agent and mode from the agent's latent: the mode's code modulates it (AdaLN)."""
 

@@ -22,25 +22,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from drivewm.bev import BevGrid, BevSpec
 from drivewm.bundle import GOLDEN, WEIGHTS, graph_name
 from drivewm.checkpoint import Bundle
 from drivewm.errors import InputError
-from drivewm.features import INPUT_NAMES, ModelInputs, featurize
-from drivewm.model import WorldModel
-from drivewm.postprocess import OUTPUT_NAMES
+from drivewm.features import ModelInputs, featurize
+from drivewm.model import WorldModel, arrays_of
 from drivewm.runtime.golden import TOLERANCE, Golden, save_golden
 from drivewm.runtime.onnx_runtime import graph_metadata
 from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
-from drivewm.types import DEFAULT_SIZE, Kind, LineKind, RoadMap, Scene
+from drivewm.types import DEFAULT_SIZE, Aspect, EgoPlan, Kind, LineKind, RoadMap, Scene
 
 OPSET = 20
 MAX_BUNDLE_BYTES = 16_000_000
 _ELEMENTWISE = (
-    "Add Cast Clip Cos Div Erf Exp Gelu Log Max Min Mul Neg Pow Relu Sigmoid Sin Softplus Sqrt Sub Tanh"
+    "Abs Add Cast Clip Cos Div Erf Exp Gelu Log Max Min Mul Neg Pow Relu Sigmoid Sin Softplus Sqrt Sub Tanh"
 )
 _SHAPES = "Concat Expand Gather Reshape Slice Split Squeeze Transpose Unsqueeze Where"
-_LAYERS = "Conv CumSum Einsum Gemm LayerNormalization MatMul ReduceMean ReduceSum Softmax"
+_LAYERS = (
+    "Conv CumSum Einsum Gemm GridSample GroupNormalization InstanceNormalization LayerNormalization MatMul "
+    "ReduceMax ReduceMean ReduceSum Resize Softmax"
+)
 ALLOWED_OPS = frozenset(f"{_ELEMENTWISE} {_SHAPES} {_LAYERS}".split())
 """Operators that TensorRT builds from a graph of fixed shapes; `Gather` with int64 indices."""
 
@@ -76,10 +79,10 @@ def export_onnx(
         raise InputError(f"agents must be 2 or more, got {tuple(agents)}; the golden scene needs two")
     _need_onnx()
     model = _as_saved(bundle.model)
-    grid, polylines = model.config.grid, model.config.polylines
+    grid, sizes = model.config.grid, model.config.sizes
     counts = sorted(set(agents))
-    scene = golden_scene(grid, agents=min(6, counts[0]))
-    inputs = featurize([scene], polylines=polylines)
+    scene = golden_scene(grid, min(6, counts[0]), sizes.bev)
+    inputs = featurize([scene], sizes=sizes)
     golden = Golden(inputs=inputs.as_dict(), outputs=_answer(model, inputs), hash=bundle.hash)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".export.{os.getpid()}.part"
@@ -114,10 +117,11 @@ def export_onnx(
     )
 
 
-def golden_scene(grid: TimeGrid, agents: int = 6) -> Scene:
+def golden_scene(grid: TimeGrid, agents: int = 6, bev: BevSpec | None = None) -> Scene:
     """A street on which pedestrians, a cyclist and a car move, hand-made: the scene of the golden pair.
 
-    Everybody has walked a gentle curve; the last agent was first seen 0.4 s ago.
+    Everybody has walked a gentle curve; the last agent was first seen 0.4 s ago. One lane has a red signal,
+    and the ego means to slow down.
     """
     who = np.arange(agents)
     kind = np.array([Kind.PEDESTRIAN, Kind.VEHICLE, Kind.CYCLIST, *[Kind.PEDESTRIAN] * agents])[:agents]
@@ -143,20 +147,41 @@ def golden_scene(grid: TimeGrid, agents: int = 6) -> Scene:
         points=np.stack([np.stack([along, np.full(9, y)], axis=-1) for _, y in lines]),
         valid=np.ones((len(lines), 9), bool),
         kind=np.array([int(kind) for kind, _ in lines]),
+        signal=np.array([0, -1, -1]),
     )
-    return Scene(tracks=tracks, t_s=0.0, road_map=road_map)
+    ahead = np.cumsum(np.linspace(2.0, 0.5, grid.steps))
+    plan = np.stack([ahead, np.full(grid.steps, -1.75), np.zeros(grid.steps)], axis=-1)
+    return Scene(
+        tracks=tracks,
+        t_s=0.0,
+        road_map=road_map,
+        signals=(int(Aspect.RED),),
+        bev=None if bev is None else _golden_grid(bev),
+        ego_pose=np.array([0.0, -1.75, 0.0]),
+        plan=EgoPlan(pose=plan[None], valid=np.ones((1, grid.steps), bool)),
+    )
+
+
+def _golden_grid(spec: BevSpec) -> BevGrid:
+    """A grid with something in every tenth cell, and its last channel missing."""
+    features = np.random.default_rng(0).random(spec.shape).astype(np.float32)
+    features[features < 0.9] = 0.0
+    valid = np.arange(spec.shape[0]) < spec.shape[0] - 1
+    features[~valid] = 0.0
+    return BevGrid(features=features, valid=valid, spec=spec)
 
 
 class _Graph(nn.Module):
-    """The model as a function of arrays in the order of `INPUT_NAMES` to arrays in that of `OUTPUT_NAMES`."""
+    """The model as a function from arrays to arrays, both in the order of their names."""
 
     def __init__(self, model: WorldModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
-        out = self.model(dict(zip(INPUT_NAMES, arrays, strict=True)))
-        return tuple(getattr(out, name) for name in OUTPUT_NAMES)
+        sizes = self.model.config
+        out = self.model(dict(zip(sizes.sizes.names, arrays, strict=True)))
+        return tuple(getattr(out, name) for name in sizes.outputs)
 
 
 def _as_saved(model: WorldModel) -> WorldModel:
@@ -167,13 +192,14 @@ def _as_saved(model: WorldModel) -> WorldModel:
 def _answer(model: WorldModel, inputs: ModelInputs) -> dict[str, np.ndarray]:
     with torch.inference_mode():
         out = model({name: torch.from_numpy(array) for name, array in inputs.as_dict().items()})
-    return {name: getattr(out, name).numpy() for name in OUTPUT_NAMES}
+    return arrays_of(out, model.config.outputs)
 
 
 def _write_graph(model: WorldModel, inputs: ModelInputs, path: Path, hash_: str) -> None:
     import onnx
 
-    arrays = tuple(torch.from_numpy(inputs.as_dict()[name]) for name in INPUT_NAMES)
+    sizes = model.config
+    arrays = tuple(torch.from_numpy(inputs.as_dict()[name]) for name in sizes.sizes.names)
     with _quiet():
         torch.onnx.export(
             _Graph(model).eval(),
@@ -182,14 +208,14 @@ def _write_graph(model: WorldModel, inputs: ModelInputs, path: Path, hash_: str)
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=list(INPUT_NAMES),
-            output_names=list(OUTPUT_NAMES),
+            input_names=list(sizes.sizes.names),
+            output_names=list(sizes.outputs),
             verbose=False,
         )
     graph = onnx.load(path)
     _strip(graph)
-    sizes = json.loads(json.dumps(model.config.to_dict()))
-    metadata = graph_metadata(hash_, sizes, agents=arrays[0].shape[1], ages=model.config.grid.ages)
+    config = {"hash": hash_, "model": json.loads(json.dumps(sizes.to_dict()))}
+    metadata = graph_metadata(config, agents=arrays[0].shape[1], ages=sizes.grid.ages)
     onnx.helper.set_model_props(graph, metadata)
     foreign = operators(graph) - ALLOWED_OPS
     if foreign:
@@ -220,9 +246,12 @@ def _check(
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
+    names = model.config.outputs
     position, other = 0.0, 0.0
     full = featurize(
-        [golden_scene(model.config.grid, agents)], agents=agents, polylines=model.config.polylines
+        [golden_scene(model.config.grid, agents, model.config.bev)],
+        agents=agents,
+        sizes=model.config.sizes,
     )
     noisy = {
         k: v if "mask" in k else v + rng.normal(0, 0.1, v.shape).astype(np.float32)
@@ -230,7 +259,7 @@ def _check(
     }
     for inputs in (golden.padded(agents), full, ModelInputs(**noisy)):
         expected = _answer(model, inputs)
-        got = dict(zip(OUTPUT_NAMES, session.run(list(OUTPUT_NAMES), inputs.as_dict()), strict=True))
+        got = dict(zip(names, session.run(list(names), inputs.as_dict()), strict=True))
         errors = Golden(inputs=inputs.as_dict(), outputs=expected, hash=golden.hash).errors(got)
         position = max(position, *(error for name, error in errors.items() if name.endswith("position")))
         other = max(other, *(error for name, error in errors.items() if not name.endswith("position")))

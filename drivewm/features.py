@@ -7,12 +7,14 @@ place and direction of the scene: turning or moving the scene turns and moves th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from drivewm import context
+from drivewm.bev import BevSpec
 from drivewm.frames import rotate, to_frame
 from drivewm.types import DEFAULT_SIZE, LineKind, RoadMap, Scene, Tracks
 
@@ -43,12 +45,46 @@ class ModelInputs:
     line_mask: Float[ndarray, "B P"]
     line_kind: Float[ndarray, "B P 6"]
     line_pose: Float[ndarray, "B P 4"]
+    # Of models that use them; None for others. G ego plans, F steps, C channels of the bird's-eye grid.
+    line_signal: Float[ndarray, "B P 3"] | None = None
+    plan: Float[ndarray, "B G F 4"] | None = None
+    plan_mask: Float[ndarray, "B G F"] | None = None
+    bev: Float[ndarray, "B C H W"] | None = None
+    bev_mask: Float[ndarray, "B C"] | None = None
+    bev_pose: Float[ndarray, "B 4"] | None = None
 
     def as_dict(self) -> dict[str, ndarray]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in named if value is not None}
 
 
-INPUT_NAMES = tuple(f.name for f in fields(ModelInputs))
+INPUT_NAMES = tuple(f.name for f in fields(ModelInputs) if f.default is MISSING)
+"""The inputs of every model."""
+SIGNAL_INPUTS = ("line_signal",)
+PLAN_INPUTS = ("plan", "plan_mask")
+BEV_INPUTS = ("bev", "bev_mask", "bev_pose")
+PER_AGENT = tuple(n for n in INPUT_NAMES if not n.startswith("line"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSizes:
+    """Which inputs a model takes, and how large."""
+
+    polylines: int = 64
+    steps: int = 12  # of a plan
+    signals: bool = False
+    plan: bool = False
+    bev: BevSpec | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of the graph's inputs."""
+        return (
+            *INPUT_NAMES,
+            *(SIGNAL_INPUTS if self.signals else ()),
+            *(PLAN_INPUTS if self.plan else ()),
+            *(BEV_INPUTS if self.bev else ()),
+        )
 
 
 def agent_features(tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray, "2"]) -> dict[str, ndarray]:
@@ -70,10 +106,11 @@ def agent_features(tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray
         ],
         axis=-1,
     )
-    pose = np.concatenate([frame[:, :2] - center, np.cos(frame[:, 2:]), np.sin(frame[:, 2:])], axis=-1)
+    pose = context.pose_features(frame, center)
+    seen = tracks.valid if tracks.unseen_s is None else tracks.valid & (age >= tracks.unseen_s[:, None])
     return {
-        "history": np.where(tracks.valid[..., None], history, 0.0),
-        "history_mask": tracks.valid,
+        "history": np.where(seen[..., None], history, 0.0),
+        "history_mask": seen,
         "attributes": attributes,
         "agent_pose": pose,
         "agent_velocity": now,
@@ -81,22 +118,37 @@ def agent_features(tracks: Tracks, center: Float[ndarray, "A 2"] | Float[ndarray
     }
 
 
-def split_lines(road_map: RoadMap) -> tuple[Float[ndarray, "P L 2"], Int[ndarray, "P"]]:
-    """Polylines as pieces of 10 points 2 m apart (one begins where the last ended), with their kinds.
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """A map cut into pieces of 10 points 2 m apart, in the scene frame. Axis: P pieces."""
+
+    points: Float[ndarray, "P L 2"]
+    kind: Int[ndarray, "P"]  # LineKind
+    of: Int[ndarray, "P"]  # the polyline of the map that the piece is cut from
+
+    @classmethod
+    def none(cls) -> Lines:
+        nobody = np.zeros(0, np.int64)
+        return cls(points=np.zeros((0, LINE_POINTS, 2)), kind=nobody, of=nobody)
+
+
+def split_lines(road_map: RoadMap) -> Lines:
+    """Polylines as pieces, one beginning where the last ended.
 
     The last piece of a line is shorter and padded by its last point, which has no direction.
     """
-    pieces, kinds = [], []
-    for points, valid, kind in zip(road_map.points, road_map.valid, road_map.kind, strict=True):
+    pieces, of = [], []
+    for row, (points, valid) in enumerate(zip(road_map.points, road_map.valid, strict=True)):
         line = _even(points[valid])
         for start in range(0, max(len(line) - 1, 0), LINE_POINTS - 1):
             piece = line[start : start + LINE_POINTS]
             pad = np.repeat(piece[-1:], LINE_POINTS - len(piece), axis=0)
             pieces.append(np.concatenate([piece, pad]))
-            kinds.append(kind)
+            of.append(row)
     if not pieces:
-        return np.zeros((0, LINE_POINTS, 2)), np.zeros(0, np.int64)
-    return np.stack(pieces), np.asarray(kinds, np.int64)
+        return Lines.none()
+    rows = np.asarray(of, np.int64)
+    return Lines(points=np.stack(pieces), kind=np.asarray(road_map.kind, np.int64)[rows], of=rows)
 
 
 def _even(line: Float[ndarray, "N 2"]) -> Float[ndarray, "K 2"]:
@@ -112,14 +164,19 @@ def _even(line: Float[ndarray, "N 2"]) -> Float[ndarray, "K 2"]:
     return np.stack([np.interp(at, along, line[:, i]) for i in (0, 1)], axis=-1)
 
 
-def line_features(
-    lines: Float[ndarray, "P L 2"], kind: Int[ndarray, "P"], center: Float[ndarray, "2"], limit: int
-) -> dict[str, ndarray]:
-    """The map inputs: the `limit` polylines nearest to the centre, within 60 m, each in its own frame."""
-    middle = lines[:, LINE_POINTS // 2] if len(lines) else np.zeros((0, 2))
-    distance = np.hypot(*(middle - center).T) if len(lines) else np.zeros(0)
+def nearest_lines(lines: Lines, center: Float[ndarray, "2"], limit: int) -> Int[ndarray, "N"]:
+    """The `limit` pieces nearest to the centre, within 60 m."""
+    if len(lines.kind) == 0:
+        return np.zeros(0, np.int64)
+    distance = np.hypot(*(lines.points[:, LINE_POINTS // 2] - center).T)
     near = np.argsort(distance, kind="stable")
-    near = near[distance[near] < MAP_RADIUS_M][:limit]
+    return near[distance[near] < MAP_RADIUS_M][:limit]
+
+
+def line_features(
+    lines: Lines, near: Int[ndarray, "N"], center: Float[ndarray, "2"], limit: int
+) -> dict[str, ndarray]:
+    """The map inputs of the chosen pieces, each in its own frame, padded to `limit`."""
     out = {
         "lines": np.zeros((limit, LINE_POINTS, LINE_CHANNELS)),
         "line_mask": np.zeros(limit),
@@ -128,19 +185,18 @@ def line_features(
     }
     if len(near) == 0:
         return out
-    chosen = lines[near]
+    chosen = lines.points[near]
+    middle = chosen[:, LINE_POINTS // 2]
     step = np.diff(chosen, axis=1, append=chosen[:, -1:])
     yaw = np.arctan2(step[:, 0, 1], step[:, 0, 0])
-    frame = np.concatenate([middle[near], yaw[:, None]], axis=-1)
+    frame = np.concatenate([middle, yaw[:, None]], axis=-1)
     count = len(near)
     out["lines"][:count] = np.concatenate(
         [to_frame(chosen, frame[:, None]), rotate(step, -frame[:, None, 2])], axis=-1
     )
     out["line_mask"][:count] = 1
-    out["line_kind"][:count] = np.eye(LINE_KINDS)[kind[near]]
-    out["line_pose"][:count] = np.concatenate(
-        [frame[:, :2] - center, np.cos(frame[:, 2:]), np.sin(frame[:, 2:])], axis=-1
-    )
+    out["line_kind"][:count] = np.eye(LINE_KINDS)[lines.kind[near]]
+    out["line_pose"][:count] = context.pose_features(frame, center)
     return out
 
 
@@ -152,9 +208,8 @@ def scene_center(position: Float[ndarray, "A 2"], present: ndarray) -> Float[nda
 def stack_inputs(rows: Sequence[dict[str, ndarray]], agents: int) -> ModelInputs:
     """One batch from per-scene features, agents padded with zeros to `agents`."""
     columns = {}
-    for name in INPUT_NAMES:
-        first = rows[0][name]
-        per_agent = name in ("history", "history_mask", "attributes") or name.startswith("agent_")
+    for name, first in rows[0].items():
+        per_agent = name in PER_AGENT
         shape = (len(rows), agents, *first.shape[1:]) if per_agent else (len(rows), *first.shape)
         batch = np.zeros(shape, np.float32)
         for i, row in enumerate(rows):
@@ -163,14 +218,36 @@ def stack_inputs(rows: Sequence[dict[str, ndarray]], agents: int) -> ModelInputs
     return ModelInputs(**columns)
 
 
-def featurize(scenes: Sequence[Scene], *, agents: int | None = None, polylines: int = 64) -> ModelInputs:
-    """One batch of scenes. Agents are padded to `agents` (default: as many as the fullest scene has)."""
-    rows = []
-    for scene in scenes:
-        tracks = scene.tracks
-        center = scene_center(tracks.position[:, 0], tracks.valid[:, 0])
-        lines, kind = split_lines(scene.road_map)
-        rows.append(agent_features(tracks, center) | line_features(lines, kind, center, polylines))
+def scene_features(scene: Scene, sizes: InputSizes) -> dict[str, ndarray]:
+    """All inputs of one scene, without batch axis."""
+    tracks = scene.tracks
+    center = scene_center(tracks.position[:, 0], tracks.valid[:, 0])
+    lines = split_lines(scene.road_map)
+    near = nearest_lines(lines, center, sizes.polylines)
+    row = agent_features(tracks, center) | line_features(lines, near, center, sizes.polylines)
+    if sizes.signals:
+        state = context.signal_states(scene.road_map, scene.signals)[lines.of[near]]
+        row["line_signal"] = context.signal_features(state, sizes.polylines)
+    if sizes.plan:
+        row |= context.plan_features(scene.plan, center, sizes.steps)
+    if sizes.bev is not None:
+        row |= context.bev_features(scene.bev, scene.ego_pose, center, sizes.bev)
+    return row
+
+
+def featurize(
+    scenes: Sequence[Scene],
+    *,
+    agents: int | None = None,
+    polylines: int = 64,
+    sizes: InputSizes | None = None,
+) -> ModelInputs:
+    """One batch of scenes. Agents are padded to `agents` (default: as many as the fullest scene has).
+
+    `sizes` says what the model takes; by default agents and `polylines` pieces of the map.
+    """
+    sizes = sizes or InputSizes(polylines=polylines)
+    rows = [scene_features(scene, sizes) for scene in scenes]
     most = max([1, *(scene.tracks.agents for scene in scenes)])
     if agents is not None and most > agents:
         raise ValueError(f"{most} agents do not fit {agents} slots")

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from numpy import ndarray
 
 from drivewm.batch import tensors
 from drivewm.checkpoint import Bundle
+from drivewm.context import missing
 from drivewm.features import featurize
-from drivewm.postprocess import OUTPUT_NAMES, to_forecast
+from drivewm.model import ModelOutputs, arrays_of
+from drivewm.postprocess import follow_plan, to_forecast
 from drivewm.types import Forecast, Scene
 
 
@@ -24,16 +27,35 @@ class TorchForecaster:
         self.model = bundle.model.to(self.device).eval()
 
     def __call__(self, scenes: Sequence[Scene]) -> list[Forecast]:
+        """The forecast of each scene under its first plan."""
+        return [forecasts[0] for forecasts in self.imagine(scenes)]
+
+    def imagine(self, scenes: Sequence[Scene]) -> list[list[Forecast]]:
+        """For each scene a forecast a plan. All scenes must have as many plans (none counts as one)."""
         if not scenes:
             return []
-        inputs = featurize(scenes, polylines=self.model.config.polylines)
-        with torch.no_grad():
-            out = self.model(tensors(inputs, self.device))
-        arrays = {name: getattr(out, name).float().cpu().numpy() for name in OUTPUT_NAMES}
+        out = self.run(scenes)
+        plans = len(out.joint_logit) // len(scenes)
+        arrays = arrays_of(out, self.model.config.outputs)
         return [
-            replace(
-                to_forecast(arrays, i, scene, self.grid, self.bundle.calibration),
-                model_hash=self.bundle.hash,
-            )
+            [self._forecast(arrays, i * plans + g, i, scene) for g in range(plans)]
             for i, scene in enumerate(scenes)
         ]
+
+    def run(self, scenes: Sequence[Scene]) -> ModelOutputs:
+        """The model's own outputs."""
+        if len({1 if s.plan is None else len(s.plan.valid) for s in scenes}) > 1:
+            raise ValueError("all scenes of a call must have the same number of plans")
+        inputs = featurize(scenes, sizes=self.model.config.sizes)
+        with torch.no_grad():
+            out: ModelOutputs = self.model(tensors(inputs, self.device))
+        return out
+
+    def _forecast(self, arrays: dict[str, ndarray], row: int, index: int, scene: Scene) -> Forecast:
+        sizes = self.model.config.sizes
+        forecast = to_forecast(arrays, row, scene, self.grid, self.bundle.calibration, index, sizes.bev)
+        return replace(
+            follow_plan(forecast, scene, row - index * (1 if scene.plan is None else len(scene.plan.valid))),
+            model_hash=self.bundle.hash,
+            without=missing(scene, signals=sizes.signals, bev=sizes.bev is not None, plan=sizes.plan),
+        )

@@ -17,6 +17,10 @@ MAX_SPEED_MPS = {Kind.PEDESTRIAN: 15.0, Kind.CYCLIST: 25.0, Kind.VEHICLE: 70.0}
 """No agent of the kind moves faster between two stamps."""
 JUMP_SLACK_M = 0.5
 """What a detector may err between two stamps, whatever their distance in time."""
+VELOCITY_S = 0.4
+"""A lost track is carried on at its velocity over the last so many seconds."""
+SAME_M = 2.0
+"""A younger track of its kind, this near to where a lost one should be, is taken for it."""
 
 
 def sample_track(
@@ -62,6 +66,20 @@ class TrackHistory:
         """When it was last seen; minus infinity where never."""
         seen = self._rows[-1][0] if self._rows else -np.inf
         return max(seen, self._jumped[0]) if self._jumped else seen
+
+    @property
+    def first_s(self) -> float:
+        """Since when it is known without a break in identity; infinity where never seen."""
+        return self._rows[0][0] if self._rows else np.inf
+
+    def carried_on(self, t_s: float) -> Float[ndarray, "3"]:
+        """Where it is at a later time if it goes on at its last velocity."""
+        rows = np.asarray(self._rows, np.float64)
+        last = rows[-1]
+        before = rows[rows[:, 0] >= last[0] - VELOCITY_S - EXACT_S][0]
+        elapsed = last[0] - before[0]
+        velocity = (last[1:] - before[1:]) / elapsed if elapsed > EXACT_S else np.zeros(3)
+        return np.asarray(last[1:] + velocity * (t_s - last[0]))
 
     def add(self, t_s: float, xyz: tuple[float, float, float], kind: Kind) -> bool:
         """Appends a row later than all others. False where it is an impossible jump: then it is left out.

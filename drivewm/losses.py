@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
+STILL_M = 0.01
+"""Who is displaced by less between two plans is not affected by them."""
 
 
 def displacement(position: Tensor, future_BAF2: Tensor) -> Tensor:
@@ -23,22 +25,36 @@ def winners(error_BKX: Tensor, temperature: float) -> Tensor:
     return torch.softmax(-error / temperature, dim=1)
 
 
-def best_of(error_BKAF: Tensor, target_BA: Tensor, temperature: float, joint: bool) -> Tensor:
+def over_plans(error_NK: Tensor, plans: int) -> Tensor:
+    """Each mode's error averaged over the plans of its scene: a mode that wins, wins under every plan."""
+    if plans == 1:
+        return error_NK
+    return error_NK.unflatten(0, (-1, plans)).mean(1).repeat_interleave(plans, 0)
+
+
+def best_of(error_BKAF: Tensor, target_BA: Tensor, temperature: float, joint: bool, plans: int = 1) -> Tensor:
     """Mean error of the winning futures, the average and the final error each with its own winner.
+
+    `target` is how much each agent counts, 0 for those that cannot be learned from.
 
     `joint`: one winner for the whole scene, chosen by the mean over its agents; otherwise one an agent.
     """
     total = target_BA.sum().clamp(min=1.0)
     out = error_BKAF.new_zeros(())
     for error in (error_BKAF.mean(-1), error_BKAF[..., -1]):
-        error = error * target_BA[:, None]
+        weighted = error * target_BA[:, None]
         if joint:
-            scene = error.sum(-1)
-            mean = scene / target_BA.sum(-1).clamp(min=1.0)[:, None]
-            out = out + (winners(mean, temperature) * scene).sum() / total
+            winner = winners(scene_error(error, target_BA, plans), temperature)
+            out = out + (winner * weighted.sum(-1)).sum() / total
         else:
-            out = out + (winners(error, temperature) * error).sum() / total
+            out = out + (winners(over_plans(error, plans), temperature) * weighted).sum() / total
     return out
+
+
+def scene_error(error_NKA: Tensor, weight_NA: Tensor, plans: int = 1) -> Tensor:
+    """Weighted mean error over the agents of each scene, mode by mode, over all its plans: N K."""
+    total = weight_NA.sum(-1).clamp(min=1e-6)[:, None]
+    return over_plans((error_NKA * weight_NA[:, None]).sum(-1) / total, plans)
 
 
 def log_normal(offset: Tensor, spread: Tensor) -> Tensor:
@@ -85,6 +101,54 @@ def variance_covariance(latent_ND: Tensor) -> Tensor:
     covariance = centered.T @ centered / max(len(latent_ND) - 1, 1)
     off = covariance - torch.diag(torch.diagonal(covariance))
     return torch.relu(1 - spread).mean() + (off**2).sum() / latent_ND.shape[1]
+
+
+def plan_response(
+    position_NKAF2: Tensor, future: Tensor, target: Tensor, plans: int, winner_B: Tensor
+) -> Tensor:
+    """How wrongly the forecast changes from plan to plan, per agent and step (m).
+
+    In the mode that came closest the change should be the true one. Who truly stays as he is under two plans
+    should stay so in every mode.
+    """
+    position, truth = position_NKAF2.unflatten(0, (-1, plans)), future.unflatten(0, (-1, plans))
+    known = target.unflatten(0, (-1, plans)).amin(1)
+    moved = position - position.roll(1, 1)
+    truly = truth - truth.roll(1, 1)
+    still = ((truly**2).sum(-1).amax(-1) < STILL_M**2).float()[:, :, None] * known[:, None, None]
+    pick = winner_B[:, None, None, None, None, None].expand(-1, plans, 1, *moved.shape[3:])
+    wrong = torch.sqrt(((moved.gather(2, pick)[:, :, 0] - truly) ** 2).sum(-1) + 1e-4).mean(-1) - 1e-2
+    stray = torch.sqrt((moved**2).sum(-1) + 1e-4).mean(-1) - 1e-2
+    affected = (wrong * known[:, None]).sum() / (known.sum() * plans).clamp(min=1.0)
+    unaffected = (stray * still).sum() / (still.sum() * position.shape[2]).clamp(min=1.0)
+    return affected + unaffected
+
+
+def hazard(logit_BAF: Tensor, step_BA: Tensor, known_BA: Tensor) -> Tensor:
+    """-log probability of the step in which it happened (-1: never), from the hazards of the steps."""
+    steps = torch.arange(logit_BAF.shape[-1], device=logit_BAF.device)
+    never = step_BA < 0
+    survived = (steps < step_BA[..., None]) | never[..., None]
+    happened = (steps == step_BA[..., None]) & ~never[..., None]
+    log_p = survived * torch.nn.functional.logsigmoid(-logit_BAF)
+    log_p = log_p + happened * torch.nn.functional.logsigmoid(logit_BAF)
+    return -(log_p.sum(-1) * known_BA).sum() / known_BA.sum().clamp(min=1.0)
+
+
+def exists(logit_BA: Tensor, exists_BA: Tensor, known_BA: Tensor) -> Tensor:
+    """Cross-entropy of the existence."""
+    cross = torch.nn.functional.binary_cross_entropy_with_logits(logit_BA, exists_BA, reduction="none")
+    return (cross * known_BA).sum() / known_BA.sum().clamp(min=1.0)
+
+
+def occupancy(raw: Tensor, occupied: Tensor, flow: Tensor) -> Tensor:
+    """Focal cross-entropy of the cells (Lin et al. 2017, gamma 2), and the flow's error where occupied."""
+    logit = raw[..., 0].float()
+    cross = torch.nn.functional.binary_cross_entropy_with_logits(logit, occupied, reduction="none")
+    wrong = torch.where(occupied > 0, torch.sigmoid(-logit), torch.sigmoid(logit))
+    focal = (wrong.detach() ** 2 * cross).sum() / len(raw)
+    miss = (raw[..., 1:].float() - flow).abs().sum(-1) * occupied
+    return focal / 100 + 0.1 * miss.sum() / occupied.sum().clamp(min=1.0)
 
 
 def effective_rank(latent_ND: Tensor) -> float:

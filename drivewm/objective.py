@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 
 from drivewm import losses
-from drivewm.batch import Batch, tensors
+from drivewm.batch import Batch, StreetTruth, tensors
+from drivewm.features import KINDS
 from drivewm.model import ModelOutputs, WorldModel
 
 
@@ -23,6 +25,14 @@ class ObjectiveConfig:
     choice: float = 0.2
     latent: float = 0.3  # latent prediction; 0 turns the latent objective off altogether
     collapse: float = 0.05  # VICReg terms on the present latents; larger harms the forecasts
+    # How much an agent of each kind counts (pedestrian, cyclist, vehicle): errors are in metres, and those of
+    # vehicles are several times larger. Pedestrians who have to do with the road count more than others.
+    kind_weight: tuple[float, float, float] = (1.0, 0.5, 0.35)
+    meeting_weight: float = 3.0
+    response: float = 0.5  # of the forecast to the ego's plan, on branches
+    exists: float = 0.1
+    crossing: float = 0.1
+    occupancy: float = 0.1
     temperature: float = 0.1  # of the winners, at the start
     annealed_at: float = 0.5  # share of the training after which only the best future learns
     choice_temperature: float = 0.3  # metres within which futures count as equally close
@@ -37,17 +47,18 @@ def objective(
     """The loss of a batch and its terms. `progress` runs from 0 to 1 over the training."""
     device = model.anchors.device
     future, target, later = batch.truth(device)
-    out = model(tensors(batch.inputs, device))
+    out = model(tensors(batch.inputs, device), batch.drawn)
     temperature = config.winner_temperature(progress)
     joint = losses.displacement(out.joint_position, future)
     marginal = losses.displacement(out.marginal_position, future)
+    counts = target * _weights(batch, config, device)
     terms = {
-        "joint": config.joint * losses.best_of(joint, target, temperature, joint=True),
-        "marginal": config.marginal * losses.best_of(marginal, target, temperature, joint=False),
+        "joint": config.joint * losses.best_of(joint, counts, temperature, True, batch.plans),
+        "marginal": config.marginal * losses.best_of(marginal, counts, temperature, False, batch.plans),
     }
-    count = target.sum().clamp(min=1.0)
-    middle = (marginal[:, 0].mean(-1) * target).sum() + (joint[:, 0].mean(-1) * target).sum()
-    terms["central"] = config.central * middle / count
+    total = counts.sum().clamp(min=1.0)
+    middle = (marginal[:, 0].mean(-1) * counts).sum() + (joint[:, 0].mean(-1) * counts).sum()
+    terms["central"] = config.central * middle / total
     # Likelihood shapes spread and probabilities only: the futures stay where the best-of loss puts them.
     modes = out.joint_logit.detach()[..., None].expand(-1, -1, future.shape[1])
     terms["nll"] = config.nll * (
@@ -56,16 +67,55 @@ def objective(
             out.marginal_position.detach(), out.marginal_spread, out.marginal_logit, future, target
         )
     )
-    agents = target.sum(-1)
-    scene_error = (joint.mean(-1) * target[:, None]).sum(-1) / agents.clamp(min=1.0)[:, None]
+    scene_error = losses.scene_error(joint.mean(-1), counts, batch.plans)
+    marginal_error = losses.over_plans(marginal.mean(-1), batch.plans)
     terms["choice"] = config.choice * (
-        losses.choice(out.joint_logit, scene_error, agents, config.choice_temperature)
-        + losses.choice(out.marginal_logit, marginal.mean(-1), target, config.choice_temperature)
+        losses.choice(out.joint_logit, scene_error, counts.sum(-1), config.choice_temperature)
+        + losses.choice(out.marginal_logit, marginal_error, target, config.choice_temperature)
     )
-    if config.latent > 0:
+    if batch.plans > 1 and config.response > 0:
+        best = scene_error[:: batch.plans].argmin(1)
+        response = losses.plan_response(out.joint_position, future, target, batch.plans, best)
+        terms["response"] = config.response * response
+    if batch.street is not None:
+        terms |= _street_terms(out, batch.street, batch.plans, config)
+    if config.latent > 0 and batch.plans == 1:  # the later view is that of the recording
         terms |= _latent_terms(out, scene_error, teacher, batch, later, config)
     loss = torch.stack(list(terms.values())).sum()
     return loss, {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _weights(batch: Batch, config: ObjectiveConfig, device: torch.device) -> Tensor:
+    """How much each agent counts, under every plan: N A."""
+    kind = torch.from_numpy(batch.inputs.attributes[..., :KINDS]).to(device)
+    weight = kind @ torch.tensor(config.kind_weight, device=device)
+    if batch.street is not None:
+        meeting = torch.from_numpy(batch.street.meeting).to(device)
+        weight = torch.where(meeting, torch.full_like(weight, config.meeting_weight), weight)
+    return weight.repeat_interleave(batch.plans, 0)
+
+
+def _street_terms(
+    out: ModelOutputs, street: StreetTruth, plans: int, config: ObjectiveConfig
+) -> dict[str, Tensor]:
+    """Existence, crossing and occupancy, where the model has heads for them."""
+    device = out.latent.device
+
+    def tensor(array: ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device).float()
+
+    terms = {}
+    if out.existence_logit is not None:
+        known = tensor(street.exists_known)
+        terms["exists"] = config.exists * losses.exists(out.existence_logit, tensor(street.exists), known)
+    if out.crossing_logit is not None and plans == 1:  # the step is that of the recording
+        known = tensor(street.crossing_known)
+        crossing = losses.hazard(out.crossing_logit.float(), tensor(street.crossing), known)
+        terms["crossing"] = config.crossing * crossing
+    if out.occupancy is not None and street.occupied is not None and street.flow is not None:
+        drawn = losses.occupancy(out.occupancy, tensor(street.occupied), tensor(street.flow))
+        terms["occupancy"] = config.occupancy * drawn
+    return terms
 
 
 def _latent_terms(

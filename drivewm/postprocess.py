@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from drivewm.baselines import constant_velocity
+from drivewm.bev import OCCUPANCY_TIMES_S, BevSpec, occupancy_spec
 from drivewm.frames import from_frame, rotate_covariance
 from drivewm.timing import TimeGrid
-from drivewm.types import Forecast, Scene
+from drivewm.types import Forecast, Kind, Occupancy, Scene
 
 OUTPUT_NAMES = (
     "joint_position",
@@ -22,6 +23,17 @@ OUTPUT_NAMES = (
     "marginal_logit",
 )
 """What every runtime returns, in this order; shapes as in `model.ModelOutputs`."""
+EXTRA_OUTPUTS = ("latent", "joint_latent", "existence_logit", "crossing_logit", "occupancy")
+"""What only models of a later kind answer: with heads for the street, and with occupancy."""
+
+
+def output_names(*, heads: bool, occupancy: bool) -> tuple[str, ...]:
+    """The outputs of a model, in order."""
+    return (
+        *OUTPUT_NAMES,
+        *(EXTRA_OUTPUTS[:4] if heads else ()),
+        *(EXTRA_OUTPUTS[4:] if occupancy else ()),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +49,10 @@ class Calibration:
     marginal_spread: float = 1.0
 
 
+PLANNED_SD_M = 0.2
+"""How far the ego may stray from its plan."""
+
+
 def softmax(logit: ndarray, axis: int) -> ndarray:
     shifted = np.exp(logit - logit.max(axis=axis, keepdims=True))
     return shifted / shifted.sum(axis=axis, keepdims=True)
@@ -50,9 +66,16 @@ def covariance_of(spread: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 2 2"]:
 
 
 def to_forecast(
-    outputs: dict[str, ndarray], index: int, scene: Scene, grid: TimeGrid, calibration: Calibration
+    outputs: dict[str, ndarray],
+    index: int,
+    scene: Scene,
+    grid: TimeGrid,
+    calibration: Calibration,
+    of_scene: int | None = None,
+    bev: BevSpec | None = None,
 ) -> Forecast:
-    """The forecast of scene `index` of a batch.
+    """The forecast in row `index` of a batch. `of_scene` is the row of what holds under every plan of a
+    scene (by default the same), `bev` the grid that the model reads.
 
     An agent with fewer than two known positions has no motion to go by: it gets the constant-velocity
     forecast (it stays) in every mode, with source `kinematic`.
@@ -74,6 +97,7 @@ def to_forecast(
     marginal_logit = outputs["marginal_logit"][index, :, :count].astype(np.float64)
     marginal_probability = softmax(marginal_logit / calibration.marginal_temperature, axis=0)
     horizon = np.asarray(grid.horizons)
+    of_scene = index if of_scene is None else of_scene
     lone = tracks.valid.sum(axis=1) < 2
     if lone.any():
         path, spread = constant_velocity(tracks, horizon)
@@ -94,4 +118,56 @@ def to_forecast(
         marginal_covariance=marginal_covariance,
         marginal_probability=marginal_probability,
         source=tuple("kinematic" if alone else "model" for alone in lone),
+        existence=_existence(outputs, of_scene, count),
+        crossing_probability=_crossing(outputs, index, tracks.kind),
+        occupancy=_occupancy(outputs, of_scene, None if scene.ego_pose is None else bev),
+    )
+
+
+def follow_plan(forecast: Forecast, scene: Scene, plan: int = 0) -> Forecast:
+    """The forecast with the ego where its plan (row `plan`) puts it, in every mode, while that lasts."""
+    if scene.plan is None or scene.ego_id not in forecast.ids:
+        return forecast
+    row = forecast.ids.index(scene.ego_id)
+    valid = scene.plan.valid[plan]
+    way = scene.plan.pose[plan, valid, :2]
+    sure = np.eye(2) * PLANNED_SD_M**2
+    out: dict[str, ndarray] = {}
+    for prefix in ("", "marginal_"):
+        position, covariance = (
+            getattr(forecast, prefix + name).copy() for name in ("position", "covariance")
+        )
+        position[:, row, valid], covariance[:, row, valid] = way, sure
+        out |= {prefix + "position": position, prefix + "covariance": covariance}
+    return replace(forecast, **out)  # type: ignore[arg-type]
+
+
+def sigmoid(logit: ndarray) -> ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * logit))
+
+
+def _existence(outputs: dict[str, ndarray], index: int, agents: int) -> ndarray | None:
+    if "existence_logit" not in outputs:
+        return None
+    return sigmoid(outputs["existence_logit"][index, :agents].astype(np.float64))
+
+
+def _crossing(outputs: dict[str, ndarray], index: int, kind: Int[ndarray, "A"]) -> ndarray | None:
+    """Probability of having stepped on the road by each step; 0 for all but pedestrians."""
+    if "crossing_logit" not in outputs:
+        return None
+    hazard = sigmoid(outputs["crossing_logit"][index, : len(kind)].astype(np.float64))
+    by_then = 1 - np.cumprod(1 - hazard, axis=-1)
+    return np.where((kind == Kind.PEDESTRIAN)[:, None], by_then, 0.0)
+
+
+def _occupancy(outputs: dict[str, ndarray], index: int, bev: BevSpec | None) -> Occupancy | None:
+    if "occupancy" not in outputs or bev is None:
+        return None
+    raw = outputs["occupancy"][index]
+    return Occupancy(
+        probability=sigmoid(raw[..., 0]),
+        flow=raw[..., 1:],
+        times=OCCUPANCY_TIMES_S,
+        spec=occupancy_spec(bev),
     )

@@ -12,8 +12,7 @@ import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,35 +20,26 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from drivewm.baselines import constant_velocity
+from drivewm.bev import BevGrid
+from drivewm.context import missing
 from drivewm.errors import InputError
 from drivewm.features import featurize, scene_center
-from drivewm.history import EXACT_S, TrackHistory, memory_s
-from drivewm.postprocess import to_forecast
+from drivewm.history import EXACT_S, SAME_M, TrackHistory, memory_s
+from drivewm.observations import Observation, doubt, size_of
+from drivewm.postprocess import follow_plan, to_forecast
 from drivewm.runtime import Backend, Runtime, load_runtime
 from drivewm.tracks import tracks_from_positions
-from drivewm.types import Forecast, Kind, RoadMap, Scene, Tracks
+from drivewm.types import EgoPlan, Forecast, Kind, RoadMap, Scene, Tracks
+
+__all__ = ["Observation", "Predictor"]
 
 log = logging.getLogger(__name__)
 
-FARTHEST_M = 1e8
-"""No map projection has coordinates as large."""
-LARGEST_SIZE_M = 100.0
 RECENT_RUNS = 5
 """The median over so many runs of the model is held against the budget."""
 RETRY_TICKS = 10
 """While over the budget the model is tried again every so many ticks; that one tick may be late."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """Where one agent is seen at a stamp, in a frame that stays fixed (map or odometry, not the ego's)."""
-
-    agent_id: str  # the tracker's, the same from tick to tick
-    kind: Kind
-    x: float  # metres, of the box centre
-    y: float
-    size: tuple[float, float] | None = None  # length, width in metres; None where not measured
-    z: float = 0.0
+LONGEST_MEMORY_S = 3.0
 
 
 class Predictor:
@@ -65,6 +55,9 @@ class Predictor:
       the track anew;
     - a track is forgotten when it was not seen for as long as the history reaches (3.45 s);
     - a size that is not positive, not finite or above 100 m counts as not measured;
+    - with `remember_s`, an agent that is not observed any more is carried on at its velocity for so long and
+      forecast after the observed ones, with the probability that it still exists; until somebody of its kind
+      appears within 2 m of where it should be;
     - the model fails, answers with something not finite, or is slower than `budget_ms` (median of the
       last 5 runs): everybody gets the kinematic forecast, and `degraded` counts the tick by its reason.
       After slow runs the model is tried again every 10 ticks.
@@ -78,8 +71,12 @@ class Predictor:
         runtime: Runtime,
         *,
         budget_ms: float | None = None,
+        remember_s: float = 0.0,
+        ego_id: str | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        if not 0 <= remember_s <= LONGEST_MEMORY_S:
+            raise InputError(f"remember_s must lie between 0 and {LONGEST_MEMORY_S:g} s, got {remember_s}")
         if budget_ms is not None and not budget_ms > 0:
             raise InputError(f"budget_ms must be positive milliseconds or None, got {budget_ms}")
         self.runtime = runtime
@@ -87,6 +84,7 @@ class Predictor:
         self.dropped: Counter[str] = Counter()  # observations, by reason
         self.degraded: Counter[str] = Counter()  # ticks, by reason
         self._budget_ms = budget_ms
+        self._remember_s, self._ego_id = remember_s, ego_id
         self._clock = clock
         self._memory_s = memory_s(self.grid)
         self._run_ms: deque[float] = deque(maxlen=RECENT_RUNS)
@@ -102,20 +100,27 @@ class Predictor:
         agents: int = 32,
         budget_ms: float | None = None,
         threads: int = 1,
+        remember_s: float = 0.0,
+        ego_id: str | None = None,
     ) -> Predictor:
         """The predictor of a shipped bundle (by name) or a bundle folder, warmed up.
 
-        `agents` are the model's slots: with onnx one of the exported counts. InputError where the bundle
-        is missing, damaged or not exported.
+        `agents` are the model's slots: with onnx one of the exported counts. `ego_id` names the ego among
+        the observations, so that it is forecast to follow its plan. InputError where the bundle is missing,
+        damaged or not exported.
         """
         runtime = load_runtime(name_or_path, backend=backend, agents=agents, threads=threads)
-        return cls(runtime, budget_ms=budget_ms)
+        return cls(runtime, budget_ms=budget_ms, remember_s=remember_s, ego_id=ego_id)
 
     def reset(self) -> None:
         """Forgets all tracks, the map and the clock: a new drive begins."""
         self._tracks: dict[str, TrackHistory] = {}
+        self._known: dict[str, Observation] = {}  # the newest of each track
         self._last_s = -math.inf
         self._road_map = RoadMap.empty()
+        self._now: tuple[Scene, Int[ndarray, "C"]] | None = (
+            None  # the scene of the last tick, and who has slots
+        )
 
     def step(
         self,
@@ -123,22 +128,90 @@ class Predictor:
         t_s: float,
         ego_pose: Float[ndarray, "3"] | None = None,
         road_map: RoadMap | None = None,
+        *,
+        signals: tuple[int, ...] | None = None,
+        bev: BevGrid | None = None,
+        plan: EgoPlan | None = None,
     ) -> Forecast:
         """The futures of all agents observed at `t_s` (seconds), in the observations' frame and order.
 
         `ego_pose` (x, y, yaw in the same frame) says which agents matter most when there are more than
         slots; without it those nearest to the middle of all. `road_map` is kept until another is given.
+        `signals` is what each signal group of the map shows, `bev` the grid in the ego's frame (it needs
+        `ego_pose`), `plan` one plan of the ego; what a model does not use is ignored, what is missing is
+        named in the forecast's `without`.
         A stamp seen before replaces that tick; one further back is an InputError.
         """
+        self._check_context(ego_pose, bev, plan)
         self._advance(t_s)
         if road_map is not None:
             self._road_map = road_map
         seen = self._admit(observations, t_s)
-        scene = self._scene(seen, t_s)
-        chosen = self._chosen(scene, ego_pose)
+        scene = replace(
+            self._scene(seen, t_s),
+            signals=signals,
+            bev=bev,
+            ego_pose=None if ego_pose is None else np.asarray(ego_pose, np.float64),
+            plan=plan,
+            ego_id=self._ego_id,
+        )
+        self._now = scene, self._chosen(scene, ego_pose)
+        return self._answer(plan)
+
+    def imagine(self, plans: EgoPlan) -> list[Forecast]:
+        """What would follow each of the ego's plans, from the last tick; nothing is remembered of it.
+
+        A joint mode stands for the same people under every plan, so modes compare one by one. InputError
+        before the first tick, and for a model that takes no plan.
+        """
+        if self._now is None:
+            raise InputError("imagine() starts from the last tick: call step() first")
+        if not self.runtime.sizes.plan:
+            raise InputError(f"bundle {self.runtime.name} takes no plan of the ego; use one that does")
+        self._check_plans(plans)
+        count = len(plans.valid)
+        return [self._answer(EgoPlan(pose=plans.pose[[g]], valid=plans.valid[[g]])) for g in range(count)]
+
+    def _answer(self, plan: EgoPlan | None) -> Forecast:
+        """The forecast of the last tick under a plan."""
+        if self._now is None:
+            raise RuntimeError("no tick yet")
+        scene, chosen = self._now
+        scene = replace(scene, plan=plan)
         near = replace(scene, tracks=_select(scene.tracks, chosen))
         answer = self._ask(near) if len(chosen) else None
-        return replace(self._widen(scene, chosen, answer), model_hash=self.runtime.hash)
+        sizes = self.runtime.sizes
+        forecast = replace(
+            self._widen(scene, chosen, answer),
+            model_hash=self.runtime.hash,
+            without=missing(scene, signals=sizes.signals, bev=sizes.bev is not None, plan=sizes.plan),
+        )
+        return follow_plan(forecast, scene)
+
+    def _check_context(
+        self, ego_pose: Float[ndarray, "3"] | None, bev: BevGrid | None, plan: EgoPlan | None
+    ) -> None:
+        wanted = self.runtime.sizes.bev
+        if bev is not None and wanted is not None:
+            if ego_pose is None or not np.isfinite(ego_pose).all():
+                raise InputError("bev needs a finite ego_pose: the grid lies in the ego's frame")
+            if bev.spec != wanted:
+                raise InputError(f"bev must be of {wanted}, got {bev.spec}; make it by `drivewm.bev`")
+        if plan is not None:
+            self._check_plans(plan)
+            if len(plan.valid) != 1:
+                raise InputError(f"step() takes one plan, got {len(plan.valid)}; imagine() takes several")
+
+    def _check_plans(self, plans: EgoPlan) -> None:
+        if plans.valid.shape[-1] != self.grid.steps:
+            raise InputError(
+                f"a plan must have {self.grid.steps} steps of {self.grid.step:g} s, "
+                f"got {plans.valid.shape[-1]}"
+            )
+        try:
+            plans.validate()
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
     def _advance(self, t_s: float) -> None:
         if not math.isfinite(t_s):
@@ -154,16 +227,18 @@ class Predictor:
             track.forget_before(t_s - self._memory_s)
             if track.last_s < t_s - self._memory_s - EXACT_S:
                 del self._tracks[agent_id]
+                self._known.pop(agent_id, None)
 
     def _admit(self, observations: Sequence[Observation], t_s: float) -> list[Observation]:
         """The observations that can be believed, now in the histories."""
         seen: dict[str, Observation] = {}
         for observation in observations:
-            reason = _doubt(observation)
+            reason = doubt(observation)
             if reason is None and observation.agent_id in seen:
                 reason = "same id twice"
             if reason is None:
                 track = self._tracks.setdefault(observation.agent_id, TrackHistory())
+                self._known[observation.agent_id] = observation
                 place = (float(observation.x), float(observation.y), float(observation.z))
                 if not track.add(t_s, place, Kind(observation.kind)):
                     reason = "jump"
@@ -176,18 +251,47 @@ class Predictor:
     def _scene(self, seen: list[Observation], t_s: float) -> Scene:
         ages = np.asarray(self.grid.ages)
         holes = np.asarray(self.grid.slot_holes)
-        samples = [self._tracks[o.agent_id].sample(t_s - ages, holes, until=t_s) for o in seen]
-        xyz = np.array([s[0] for s in samples]).reshape(len(seen), len(ages), 3)
+        lost = self._lost(seen, t_s)
+        everybody = [*seen, *(observation for observation, _, _ in lost)]
+        samples = [self._tracks[o.agent_id].sample(t_s - ages, holes, until=t_s) for o in everybody]
+        xyz = np.array([s[0] for s in samples]).reshape(len(everybody), len(ages), 3)
+        valid = np.array([s[1] for s in samples], bool).reshape(len(everybody), len(ages))
+        unseen = np.zeros(len(everybody))
+        for row, (_, place, since) in enumerate(lost, start=len(seen)):
+            xyz[row, 0], valid[row, 0], unseen[row] = place, True, since
         tracks = tracks_from_positions(
             position=xyz[..., :2],
-            valid=np.array([s[1] for s in samples], bool).reshape(len(seen), len(ages)),
+            valid=valid,
             times=-ages,
-            kind=np.array([int(o.kind) for o in seen], np.int64),
-            size=np.array([_size(o) for o in seen], np.float64).reshape(-1, 2),
-            ids=tuple(o.agent_id for o in seen),
+            kind=np.array([int(o.kind) for o in everybody], np.int64),
+            size=np.array([size_of(o) for o in everybody], np.float64).reshape(-1, 2),
+            ids=tuple(o.agent_id for o in everybody),
             elevation=xyz[..., 2],
+            unseen_s=unseen,
         )
         return Scene(tracks=tracks, t_s=float(t_s), road_map=self._road_map)
+
+    def _lost(self, seen: list[Observation], t_s: float) -> list[tuple[Observation, ndarray, float]]:
+        """Who is not seen any more but remembered: the last observation, the place now, seconds since."""
+        if not self._remember_s:
+            return []
+        here = {o.agent_id for o in seen}
+        out = []
+        for agent_id, last in self._known.items():
+            track = self._tracks[agent_id]
+            since = t_s - track.last_s
+            if agent_id in here or not EXACT_S < since <= self._remember_s + EXACT_S:
+                continue
+            place = track.carried_on(t_s)
+            if not any(self._took_over(o, last, track.last_s, place) for o in seen):
+                out.append((last, place, since))
+        return out
+
+    def _took_over(self, seen: Observation, last: Observation, lost_s: float, place: ndarray) -> bool:
+        """Whether somebody now seen is taken for the one who was lost."""
+        younger = self._tracks[seen.agent_id].first_s > lost_s
+        near = math.hypot(seen.x - place[0], seen.y - place[1]) < SAME_M
+        return younger and near and seen.kind == last.kind
 
     def _chosen(self, scene: Scene, ego_pose: Float[ndarray, "3"] | None) -> Int[ndarray, "C"]:
         """Which agents get the model's slots, in their order."""
@@ -206,7 +310,7 @@ class Predictor:
         if self._over_budget():
             self.degraded["over budget"] += 1
             return None
-        inputs = featurize([scene], agents=self.runtime.agents, polylines=self.runtime.polylines)
+        inputs = featurize([scene], agents=self.runtime.agents, sizes=self.runtime.sizes)
         start = self._clock()
         try:
             outputs = self.runtime.run(inputs)
@@ -219,7 +323,7 @@ class Predictor:
             log.warning("the model answered with values that are not finite; this tick is kinematic")
             self.degraded["not finite"] += 1
             return None
-        return to_forecast(outputs, 0, scene, self.grid, self.runtime.calibration)
+        return to_forecast(outputs, 0, scene, self.grid, self.runtime.calibration, bev=self.runtime.sizes.bev)
 
     def _over_budget(self) -> bool:
         if self._budget_ms is None or len(self._run_ms) == 0:
@@ -244,6 +348,7 @@ class Predictor:
         mode_probability, marginal_probability = np.eye(k)[0], np.zeros((m, tracks.agents))
         marginal_probability[0] = 1.0
         source = np.full(tracks.agents, "kinematic", object)
+        existence, crossing, occupancy = None, None, None
         if answer is not None:
             position[:, chosen], covariance[:, chosen] = answer.position, answer.covariance
             marginal[:, chosen] = answer.marginal_position
@@ -251,6 +356,9 @@ class Predictor:
             marginal_probability[:, chosen] = answer.marginal_probability
             mode_probability = answer.mode_probability
             source[chosen] = answer.source
+            existence = _spread_out(answer.existence, chosen, tracks.agents, 1.0)
+            crossing = _spread_out(answer.crossing_probability, chosen, tracks.agents, 0.0)
+            occupancy = answer.occupancy
         return Forecast(
             t_s=scene.t_s,
             ids=tracks.ids,
@@ -264,25 +372,22 @@ class Predictor:
             marginal_covariance=marginal_covariance,
             marginal_probability=marginal_probability,
             source=tuple(source),
+            existence=existence,
+            crossing_probability=crossing,
+            occupancy=occupancy,
+            observed=np.ones(tracks.agents, bool) if tracks.unseen_s is None else tracks.unseen_s == 0,
         )
 
 
-def _doubt(observation: Observation) -> str | None:
-    """Why an observation cannot be used, or None."""
-    place = (observation.x, observation.y, observation.z)
-    if not all(isinstance(value, Real) and math.isfinite(value) for value in place):
-        return "not finite"
-    if max(map(abs, place)) > FARTHEST_M:
-        return "too far"
-    if observation.kind not in tuple(Kind):
-        return "no kind"
-    return None
-
-
-def _size(observation: Observation) -> tuple[float, float]:
-    """Length and width, zero where not measured."""
-    size = observation.size
-    return size if size is not None and all(0 < side <= LARGEST_SIZE_M for side in size) else (0.0, 0.0)
+def _spread_out(
+    values: ndarray | None, chosen: Int[ndarray, "C"], agents: int, otherwise: float
+) -> ndarray | None:
+    """The values of the chosen agents among all of them."""
+    if values is None:
+        return None
+    out = np.full((agents, *values.shape[1:]), otherwise)
+    out[chosen] = values
+    return out
 
 
 def _select(tracks: Tracks, chosen: Int[ndarray, "C"]) -> Tracks:
@@ -299,4 +404,5 @@ def _select(tracks: Tracks, chosen: Int[ndarray, "C"]) -> Tracks:
         ids=tuple(tracks.ids[i] for i in chosen),
         heading_valid=tracks.heading_valid[chosen],
         elevation=None if tracks.elevation is None else tracks.elevation[chosen],
+        unseen_s=None if tracks.unseen_s is None else tracks.unseen_s[chosen],
     )

@@ -24,12 +24,14 @@ def tracks_from_positions(
     size: Float[ndarray, "A 2"],
     ids: tuple[str, ...],
     elevation: Float[ndarray, "A T"] | None = None,
+    unseen_s: Float[ndarray, "A"] | None = None,
 ) -> Tracks:
     """Tracks with velocity and heading estimated from the past alone. `times` go from newest to oldest.
 
     The velocity at a time is the displacement since the filled slot nearest to 0.4 s before it (zero
     where there is none). The heading is the direction in which the agent last moved 0.15 m; an agent
     that never did has yaw 0 and `heading_valid` false: its forecast is then made along the scene's axes.
+    An agent unseen for a while has its place carried on in slot 0, and `unseen_s` says for how long.
     """
     position = np.where(valid[..., None], position, 0.0)
     velocity = _causal_velocity(position, valid, times)
@@ -47,6 +49,7 @@ def tracks_from_positions(
         times=np.asarray(times, np.float64),
         heading_valid=heading_valid,
         elevation=None if elevation is None else np.where(valid, elevation, 0.0),
+        unseen_s=unseen_s,
     )
 
 

@@ -92,7 +92,7 @@ def set_anchors(model: WorldModel, source: BatchSource, seed: int) -> None:
     horizon = torch.tensor(model.config.grid.horizons)[:, None]
     for step in range(ANCHOR_BATCHES):
         batch = source.batch_at(step, seed)
-        future, target = torch.from_numpy(batch.future), torch.from_numpy(batch.target)
+        future, target = (torch.from_numpy(a[:: batch.plans]) for a in (batch.future, batch.target))
         velocity = torch.from_numpy(batch.inputs.agent_velocity)
         residual = future - velocity[:, :, None] * horizon
         residual = residual / WorldModel.stride(velocity)[..., None, None]

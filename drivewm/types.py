@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from drivewm.bev import BevGrid, BevSpec
+
 
 class Kind(IntEnum):
     """The three kinds of road user that are forecast."""
@@ -62,6 +64,8 @@ class Tracks:
     times: Float[ndarray, "T"]  # seconds relative to the stamp; <= 0 is the past
     heading_valid: Bool[ndarray, "*b A"]  # false: the agent never moved and no heading was measured (yaw 0)
     elevation: Float[ndarray, "*b A T"] | None = None
+    # Seconds since each agent was last seen; above 0 its place now is carried on from there, no measurement.
+    unseen_s: Float[ndarray, "*b A"] | None = None
 
     @property
     def position(self) -> Float[ndarray, "*b A T 2"]:
@@ -98,6 +102,7 @@ class RoadMap:
     valid: Bool[ndarray, "P L"]
     kind: Int[ndarray, "P"]  # LineKind
     elevation: Float[ndarray, "P L"] | None = None
+    signal: Int[ndarray, "P"] | None = None  # index in `Scene.signals` of the group that governs it; -1: none
 
     @classmethod
     def empty(cls) -> RoadMap:
@@ -114,18 +119,70 @@ class Provenance:
     version: str = ""
 
 
+class Aspect(IntEnum):
+    """What a signal group shows."""
+
+    RED = 0
+    YELLOW = 1
+    GREEN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgoPlan:
+    """What the ego intends: its pose at the forecast steps, in the scene frame. G plans of F steps.
+
+    A plan with no valid step is the null plan: nothing is known of what the ego will do. A plan is valid
+    up to some step and not after it.
+    """
+
+    pose: Float[ndarray, "G F 3"]  # x, y, yaw
+    valid: Bool[ndarray, "G F"]
+
+    @classmethod
+    def null(cls, steps: int) -> EgoPlan:
+        return cls(pose=np.zeros((1, steps, 3)), valid=np.zeros((1, steps), bool))
+
+    def validate(self) -> None:
+        """Raises ValueError if shapes disagree, values are not finite, or a plan has a hole."""
+        _check_shape("pose", self.pose, (*self.valid.shape, 3))
+        if not np.isfinite(self.pose).all():
+            raise ValueError("pose of the plan holds a value that is not finite")
+        if (self.valid[:, 1:] & ~self.valid[:, :-1]).any():
+            raise ValueError("a plan must be valid from its first step up to some step, without holes")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is known of the street at one moment: history of all agents, and the map."""
+    """What is known of the street at one moment: history of all agents, map, signals, sensors, ego plans."""
 
     tracks: Tracks  # newest first: times 0, -.1, -.2, -.4, ... s
     t_s: float  # the stamp, in the recording's clock
     road_map: RoadMap = field(default_factory=RoadMap.empty)
+    signals: tuple[int, ...] | None = None  # the Aspect of each group that the map names; None: unknown
+    bev: BevGrid | None = None  # in the ego's frame
+    ego_pose: Float[ndarray, "3"] | None = None  # needed with `bev`
+    plan: EgoPlan | None = None  # None: the null plan
     ego_id: str | None = None
     provenance: Provenance = field(default_factory=Provenance)
 
 
 Source = Literal["model", "kinematic"]
+ContextPart = Literal["map", "signals", "bev", "plan"]
+"""What a scene may lack; the model was trained without each of them in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occupancy:
+    """Where somebody will be, whether tracked or not, on a grid in the ego's frame at the stamp.
+
+    Axes: Q layers (pedestrians, vehicles, pedestrians without a track), T times, H cells forward, W cells to
+    the left. Flow is the displacement over the time (m) of what will be in the cell.
+    """
+
+    probability: Float[ndarray, "Q T H W"]
+    flow: Float[ndarray, "Q T H W 2"]
+    times: tuple[float, ...]  # seconds after the stamp
+    spec: BevSpec  # of the grid
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -149,6 +206,11 @@ class Forecast:
     marginal_probability: Float[ndarray, "M A"]
     source: tuple[Source, ...]  # one an agent
     model_hash: str = ""
+    without: tuple[ContextPart, ...] = ()  # what the model can use and did not get
+    observed: Bool[ndarray, "A"] | None = None  # false: not seen now, carried on from before
+    existence: Float[ndarray, "A"] | None = None  # probability that the agent is still in the street
+    crossing_probability: Float[ndarray, "A F"] | None = None  # that a pedestrian is on the road by then
+    occupancy: Occupancy | None = None
 
     def __repr__(self) -> str:
         modes, agents, steps = self.position.shape[:3]

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from drivewm.cli.evaluate import print_figures
 from drivewm.errors import InputError
 from drivewm.forecast_table import anchors_of
 from drivewm.timing import TimeGrid
+from drivewm_datasets.material import Material
 from drivewm_datasets.plans import RunPlan, nano
 from drivewm_datasets.protocols import TEST_SCENES, VALIDATION_FROM, folds
-from drivewm_datasets.recording import Recording
 from drivewm_datasets.run_all import run_all
 from drivewm_datasets.store import read_recordings
 from drivewm_eval.evaluate import (
@@ -231,11 +231,13 @@ class StubPlan(RunPlan):
 
     refused: bool
 
-    def recordings(self) -> tuple[Sequence[Recording], Sequence[Recording]]:
+    def material(
+        self, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> tuple[list[Material], list[Material]]:
         if self.refused:
             raise InputError("the training scenes hold nobody")
         time.sleep(60)
-        return (), ()
+        return [], []
 
 
 def test_a_run_that_fails_stops_those_beside_it_at_once(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_onnx_and_torch_agree(bundles: dict[int, Path], seed: int, slots: int, a
 def test_both_runtimes_keep_the_protocol(bundles: dict[int, Path], backend: str) -> None:
     runtime = load_runtime(bundles[0], backend=backend, agents=6)
     assert isinstance(runtime, Runtime)
-    assert (runtime.agents, runtime.polylines, runtime.joint_modes, runtime.candidates) == (6, 8, 3, 5)
+    assert (runtime.agents, runtime.sizes.polylines, runtime.joint_modes, runtime.candidates) == (6, 8, 3, 5)
     assert (runtime.name, runtime.hash) == ("tiny0", load_bundle(bundles[0]).hash)
     assert runtime.grid == TimeGrid()
     assert runtime.calibration.marginal_spread == 1.2

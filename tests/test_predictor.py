@@ -20,7 +20,7 @@ import drivewm
 from drivewm.checkpoint import load_bundle
 from drivewm.errors import InputError
 from drivewm.export import export_onnx
-from drivewm.features import ModelInputs, featurize
+from drivewm.features import InputSizes, ModelInputs, featurize
 from drivewm.forecaster import TorchForecaster
 from drivewm.history import TrackHistory
 from drivewm.postprocess import Calibration
@@ -39,7 +39,7 @@ class FakeRuntime:
     """Says that everybody stays where they are, after `cost_s` on its own clock; or fails."""
 
     name, hash = "fake", "f" * 64
-    polylines, joint_modes, candidates = 8, 2, 3
+    sizes, joint_modes, candidates = InputSizes(polylines=8), 2, 3
     grid, calibration = TimeGrid(), Calibration()
 
     def __init__(self, agents: int = 4) -> None:

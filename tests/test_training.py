@@ -19,8 +19,9 @@ from drivewm.model import ModelConfig, WorldModel
 from drivewm.objective import ObjectiveConfig
 from drivewm.timing import TimeGrid
 from drivewm.training import TrainConfig, Trainer, fit
+from drivewm_datasets.augment import PEDESTRIANS, Augmentation, augment
 from drivewm_datasets.fitting import RunConfig, run_training, split_by_scene
-from drivewm_datasets.loader import PEDESTRIANS, Augmentation, Loader, augment
+from drivewm_datasets.loader import Loader
 from drivewm_datasets.sampling import scene_at
 from drivewm_datasets.store import read_recordings
 from drivewm_datasets.windows import TimeLayout, training_windows

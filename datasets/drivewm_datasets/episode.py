@@ -345,6 +345,8 @@ def _map_rows(road_map: RoadMap) -> dict[str, ndarray]:
         "x_m": road_map.points[used][line, column, 0].astype(np.float64),
         "y_m": road_map.points[used][line, column, 1].astype(np.float64),
     }
+    if road_map.signal is not None:
+        rows["signal"] = road_map.signal[used][line].astype(np.int64)
     if road_map.elevation is not None:
         rows["z_m"] = road_map.elevation[used][line, column].astype(np.float64)
     return rows
@@ -371,7 +373,11 @@ def _map_from_rows(folder: Path, rows: dict[str, ndarray]) -> RoadMap:
     if "z_m" in rows:
         elevation = np.zeros(shape)
         elevation[line, point] = rows["z_m"]
-    return RoadMap(points=points, valid=valid, kind=kind, elevation=elevation)
+    signal = None
+    if "signal" in rows:
+        signal = np.full(shape[0], -1, np.int64)
+        signal[line] = rows["signal"]
+    return RoadMap(points=points, valid=valid, kind=kind, elevation=elevation, signal=signal)
 
 
 def _brief(error: Exception) -> str:

@@ -1,29 +1,34 @@
-"""One training run: recordings in, a bundle with its card out."""
+"""One training run: recordings and drives in, a bundle with its card out."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from drivewm import __version__
 from drivewm.bundle import write_text
 from drivewm.calibrate import calibrate
-from drivewm.checkpoint import Bundle, load_bundle, save_bundle, scenes_fingerprint
+from drivewm.checkpoint import Bundle, load_bundle, save_bundle
 from drivewm.errors import InputError
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.training import Fit, Log, TrainConfig, autocasts, fit
+from drivewm_datasets.augment import DRIVE, Augmentation
 from drivewm_datasets.card import model_card
-from drivewm_datasets.loader import Augmentation, Loader
+from drivewm_datasets.drive import Drive
+from drivewm_datasets.loader import Loader
+from drivewm_datasets.material import Material, agents_of, fingerprint, hours_of
+from drivewm_datasets.mixture import Mixture
 from drivewm_datasets.recording import Recording
+from drivewm_datasets.street_windows import street_windows
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, training_windows
 
+M = TypeVar("M", Recording, Drive, Material)
 VALIDATION_SHARE = 0.1
 RESULT = "result.json"
 """Written last into a run folder: its presence says that the run is finished."""
@@ -36,15 +41,19 @@ class RunConfig:
     name: str
     model: ModelConfig
     train: TrainConfig
-    augmentation: Augmentation
-    batch_agents: int = 384  # padding included
+    augmentation: Augmentation  # of recordings
+    drive_augmentation: Augmentation = DRIVE
+    batch_agents: int = 384  # padding and plans included
+    branch_share: float = 0.3  # of the steps on drives that learn from branched moments
+    branch_plans: int = 3  # of a branched moment at a time
+    weights: dict[str, float] = field(default_factory=dict)  # by data set; default: as it has windows
     every: float = 0.4  # seconds between training windows
     validate_every_s: float = 0.4  # seconds between validation windows
     licence: str = "not stated"
 
 
-def split_by_scene(recordings: Sequence[Recording]) -> tuple[list[Recording], list[Recording]]:
-    """Training and validation recordings: a tenth of the scenes (at least one) validates.
+def split_by_scene(recordings: Sequence[M]) -> tuple[list[M], list[M]]:
+    """Training and validation scenes: a tenth of the scenes (at least one) validates.
 
     Which ones is drawn by a hash of their names, so that no cycle in how they were recorded decides it.
     InputError for fewer than two scenes: a checkpoint is never chosen on what it was trained on.
@@ -59,13 +68,72 @@ def split_by_scene(recordings: Sequence[Recording]) -> tuple[list[Recording], li
     return [r for r in recordings if r.name not in held], [r for r in recordings if r.name in held]
 
 
-def _windows(recordings: Sequence[Recording], layout: TimeLayout, every: float) -> list[TrainingWindow]:
-    return [w for r in recordings for w in training_windows(r, layout, every)]
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The windows of some scenes, by how they are learned from."""
+
+    by_set: dict[tuple[str, bool], list[TrainingWindow]]  # (data set, whether of drives)
+    branched: list[TrainingWindow]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.by_set.values()))
+
+    @property
+    def agents(self) -> int:
+        return sum(len(window.kind) for listed in self.by_set.values() for window in listed)
+
+
+def windows_of(items: Sequence[Material], layout: TimeLayout, every: float, branches: bool) -> Windows:
+    by_set: dict[tuple[str, bool], list[TrainingWindow]] = {}
+    branched: list[TrainingWindow] = []
+    for item in items:
+        listed = by_set.setdefault((item.dataset, isinstance(item, Drive)), [])
+        if isinstance(item, Drive):
+            listed += street_windows(item, layout, every)
+            if branches:
+                branched += street_windows(item, layout, every, branches=True)
+        else:
+            listed += training_windows(item, layout, every)
+    return Windows(by_set={key: listed for key, listed in by_set.items() if listed}, branched=branched)
+
+
+def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> Mixture:
+    """All windows as one source of batches: data sets by weight, branched moments beside drives."""
+    model = config.model
+    plain = Loader(
+        windows=(),
+        layout=layout,
+        agents=config.batch_agents,
+        sizes=model.sizes,
+        later=config.train.objective.latent > 0,
+        occupancy=model.occupancy,
+    )
+    loaders, weights = [], []
+    for (dataset, driven), listed in windows.by_set.items():
+        how = config.drive_augmentation if driven else config.augmentation
+        loaders.append(replace(plain, windows=listed, augmentation=how))
+        weights.append(config.weights.get(dataset, float(len(listed))))
+    if windows.branched:
+        driven_weight = sum(w for w, (_, driven) in zip(weights, windows.by_set, strict=True) if driven)
+        how = replace(config.drive_augmentation, drop_plan=0.0)
+        branch = replace(plain, windows=windows.branched, augmentation=how, later=False, occupancy=False)
+        loaders.append(replace(branch, plans=config.branch_plans))
+        weights.append(driven_weight * config.branch_share / (1 - config.branch_share))
+    return Mixture(loaders, weights)
+
+
+def validation_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> Mixture:
+    """Every window once, as it is, under the null plan."""
+    sizes = config.model.sizes
+    plain = Loader(windows=(), layout=layout, agents=config.batch_agents, sizes=sizes, later=False)
+    loaders = [replace(plain, windows=listed) for listed in windows.by_set.values()]
+    return Mixture(loaders, [1.0] * len(loaders))
 
 
 def run_training(
-    training: Sequence[Recording],
-    validation: Sequence[Recording],
+    training: Sequence[Material],
+    validation: Sequence[Material],
     config: RunConfig,
     run: Path,
     *,
@@ -74,33 +142,27 @@ def run_training(
     log: Log = lambda step, figures: None,
 ) -> Bundle:
     """Trains, calibrates and writes the bundle into `run`."""
-    fingerprint = _fingerprint(training, validation, config)
+    recipe = _recipe(training, validation, config)
     finished = run / RESULT
     if resume and finished.exists():
-        if json.loads(finished.read_text()).get("fingerprint") != fingerprint:
+        if json.loads(finished.read_text()).get("fingerprint") != recipe:
             raise InputError(
                 f"{run}: was trained with other settings or data; use the same ones or another --out"
             )
         return load_bundle(run)
     layout = TimeLayout(config.model.grid, config.model.chunks)
-    windows = _windows(training, layout, config.every)
-    held = _windows(validation, layout, config.validate_every_s)
-    if not windows or not held:
-        lacking = "training" if not windows else "validation"
+    branches = config.model.use_plan and config.branch_share > 0
+    windows = windows_of(training, layout, config.every, branches)
+    held = windows_of(validation, layout, config.validate_every_s, False)
+    if not windows.count or not held.count:
+        lacking = "training" if not windows.count else "validation"
         raise InputError(
             f"the {lacking} scenes hold no agent with two positions of history and "
             f"{config.model.grid.horizons[-1]:g} s of future; record longer scenes"
         )
     torch.manual_seed(config.train.seed)
-    source = Loader(
-        windows=windows,
-        layout=layout,
-        agents=config.batch_agents,
-        polylines=config.model.polylines,
-        augmentation=config.augmentation,
-        later=config.train.objective.latent > 0,
-    )
-    check = replace(source, windows=held, augmentation=Augmentation())
+    source = training_source(windows, layout, config)
+    check = validation_source(held, layout, config)
     result = fit(
         WorldModel(config.model),
         source,
@@ -109,7 +171,7 @@ def run_training(
         run,
         device=device,
         resume=resume,
-        fingerprint=fingerprint,
+        fingerprint=recipe,
         log=log,
     )
     bundle = Bundle(
@@ -121,26 +183,25 @@ def run_training(
         provenance=_provenance(training, validation, windows, config, result, device or torch.device("cpu")),
     )
     saved = save_bundle(run, bundle, card=model_card(bundle))
-    result_json = {"hash": saved.hash, "fingerprint": fingerprint, **saved.provenance}
+    result_json = {"hash": saved.hash, "fingerprint": recipe, **saved.provenance}
     write_text(run / RESULT, json.dumps(result_json, indent=1))
     return saved
 
 
-def _fingerprint(training: Sequence[Recording], validation: Sequence[Recording], config: RunConfig) -> str:
+def _recipe(training: Sequence[Material], validation: Sequence[Material], config: RunConfig) -> str:
     """One hash of all that decides what a run learns: its settings and its scenes."""
-    scenes = [scenes_fingerprint([(*r.name, r.xy) for r in part]) for part in (training, validation)]
-    return hashlib.sha256("\n".join([repr(config), *scenes]).encode()).hexdigest()
+    parts = [repr(config), fingerprint(training), fingerprint(validation)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _provenance(
-    training: Sequence[Recording],
-    validation: Sequence[Recording],
-    windows: Sequence[TrainingWindow],
+    training: Sequence[Material],
+    validation: Sequence[Material],
+    windows: Windows,
     config: RunConfig,
     result: Fit,
     device: torch.device,
 ) -> dict[str, Any]:
-    hours = sum(float(r.frame_times[-1] - r.frame_times[0]) for r in training if len(r.frames)) / 3600
     return {
         "drivewm": __version__,
         "seed": config.train.seed,
@@ -152,6 +213,8 @@ def _provenance(
         "validation": {k: round(v, 4) for k, v in result.validation.items()},
         "train": asdict(config.train),
         "augmentation": asdict(config.augmentation),
+        "drive_augmentation": asdict(config.drive_augmentation),
+        "branch_share": config.branch_share,
         "batch_agents": config.batch_agents,
         "device": str(device),
         "precision": "bf16 autocast" if autocasts(device) else "float32",
@@ -160,10 +223,11 @@ def _provenance(
             "datasets": sorted({r.dataset for r in training}),
             "training_scenes": len(training),
             "validation_scenes": len(validation),
-            "windows": len(windows),
-            "agents": sum(len(np.unique(r.agent)) for r in training),
-            "hours": round(hours, 3),
-            "training_sha256": scenes_fingerprint([(*r.name, r.xy) for r in training]),
-            "validation_sha256": scenes_fingerprint([(*r.name, r.xy) for r in validation]),
+            "windows": windows.count,
+            "branched_moments": len(windows.branched),
+            "agents": sum(map(agents_of, training)),
+            "hours": round(sum(map(hours_of, training)), 3),
+            "training_sha256": fingerprint(training),
+            "validation_sha256": fingerprint(validation),
         },
     }

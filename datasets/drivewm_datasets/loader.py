@@ -3,151 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from drivewm.batch import Batch
-from drivewm.features import ModelInputs, agent_features, line_features, scene_center, stack_inputs
-from drivewm.frames import rotate, to_frame
+from drivewm import context
+from drivewm.batch import Batch, StreetTruth
+from drivewm.features import (
+    InputSizes,
+    ModelInputs,
+    agent_features,
+    line_features,
+    nearest_lines,
+    scene_center,
+    stack_inputs,
+)
+from drivewm.frames import to_frame
 from drivewm.tracks import tracks_from_positions
-from drivewm.types import Kind, Tracks
+from drivewm.types import EgoPlan, Tracks
+from drivewm_datasets.augment import Augmentation, Sample, augment
+from drivewm_datasets.drive import unpack
+from drivewm_datasets.occupants import draw_occupants
+from drivewm_datasets.street_windows import NEVER, NOT_ASKED
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, learnable
 
-SPARSE_S = 0.4  # younger slots stay empty at 2.5 Hz and below
+DRAWN_SHARE = 0.35
+"""So many of a batch's scenes have their occupancy drawn."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """What is varied between two looks at the same window. The default varies nothing."""
-
-    scale: tuple[float, float] = (1.0, 1.0)  # positions times a log-uniform factor
-    mirror: float = 0.0  # probability
-    reverse: float = 0.0  # probability of running pedestrians-only windows backwards
-    rotate: bool = False
-    crop: float = 0.0  # probability that a batch draws a smaller size and crops its windows to it
-    shorten: float = 0.0  # probability that an agent loses its oldest history
-    sparse: float = 0.0  # probability that a window loses the slots between 0 and 0.4 s, as slow sensors do
-    drop_map: float = 0.0  # probability that a window comes without its map
-    noise_m: float = 0.0  # standard deviation added to the history
-
-
-PEDESTRIANS = Augmentation(
-    scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.02
-)
-STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, drop_map=0.2, noise_m=0.03)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sample:
-    """One variant of a window."""
-
-    position: Float[ndarray, "A T 2"]
-    valid: Bool[ndarray, "A T"]
-    known: Bool[ndarray, "A T"]
-    kind: Int[ndarray, "A"]
-    size: Float[ndarray, "A 2"]
-    lines: Float[ndarray, "P L 2"]
-    line_kind: Int[ndarray, "P"]
-
-    def only(self, rows: Int[ndarray, "B"]) -> _Sample:
-        return replace(
-            self,
-            position=self.position[rows],
-            valid=self.valid[rows],
-            known=self.known[rows],
-            kind=self.kind[rows],
-            size=self.size[rows],
-        )
-
-
-def augment(
-    window: TrainingWindow,
-    layout: TimeLayout,
-    how: Augmentation,
-    rng: np.random.Generator,
-    most: int | None = None,
-) -> _Sample:
-    """One random variant of a window, of its `most` agents nearest to a random one of them."""
-    sample = _Sample(
-        position=window.position.astype(np.float64),
-        valid=window.valid,
-        known=window.known,
-        kind=window.kind,
-        size=window.size,
-        lines=window.lines - window.origin,
-        line_kind=window.line_kind,
-    )
-    if how.drop_map and rng.random() < how.drop_map:
-        sample = replace(sample, lines=sample.lines[:0], line_kind=sample.line_kind[:0])
-    if rng.random() < how.reverse and (sample.kind == Kind.PEDESTRIAN).all():
-        sample = _backwards(sample, layout)
-    if most is not None and len(sample.kind) > most:
-        now = sample.position[:, layout.now]
-        center = now[rng.integers(len(now))]
-        sample = sample.only(np.sort(np.argsort(np.hypot(*(now - center).T))[:most]))
-    position, lines = sample.position, sample.lines
-    factor = np.exp(rng.uniform(*np.log(how.scale)))
-    position, lines = position * factor, lines * factor
-    if rng.random() < how.mirror:
-        position, lines = position * [1.0, -1.0], lines * [1.0, -1.0]
-    if how.rotate:
-        yaw = np.asarray(rng.uniform(-np.pi, np.pi))
-        position, lines = rotate(position, yaw), rotate(lines, yaw)
-    return _worse_seen(replace(sample, position=position, lines=lines), layout, how, rng)
-
-
-def _backwards(sample: _Sample, layout: TimeLayout) -> _Sample:
-    """The window run backwards. Who was not there at the mirrored moment is not there at all."""
-    index = layout.reversed_index
-    sampled = index >= 0
-    turned = replace(
-        sample,
-        position=sample.position[:, index],
-        valid=sample.valid[:, index] & sampled,
-        known=sample.known[:, index] & sampled,
-    )
-    return turned.only(np.flatnonzero(turned.valid[:, layout.now]))
-
-
-def _worse_seen(sample: _Sample, layout: TimeLayout, how: Augmentation, rng: np.random.Generator) -> _Sample:
-    """Noise, a slow sensor and young tracks: they touch the past of the anchor only."""
-    position, valid = sample.position, sample.valid.copy()
-    past, agents = layout.past_index[0], len(sample.kind)
-    if how.noise_m:
-        noise = rng.normal(0.0, how.noise_m, (agents, len(past), 2))
-        noise[:, 0] = 0.0  # the anchor is the frame of the truth
-        position = position.copy()
-        position[:, past] += noise
-    if how.sparse and rng.random() < how.sparse:
-        ages = np.asarray(layout.grid.ages)
-        valid[:, past[(ages > 0) & (ages < SPARSE_S)]] = False
-    if how.shorten:
-        shortened = rng.random(agents) < how.shorten
-        last = rng.integers(2, len(past), agents)
-        valid[:, past] &= ~(shortened[:, None] & (np.arange(len(past)) >= last[:, None]))
-    return replace(sample, position=np.where(sample.known[..., None], position, 0.0), valid=valid)
-
-
-def _tracks(samples: Sequence[_Sample], layout: TimeLayout, chunk: int) -> Tracks:
-    past = layout.past_index[chunk]
+def _tracks(samples: Sequence[Sample], layout: TimeLayout, chunk: int) -> Tracks:
+    """The pasts of all samples' agents, seen from the anchor (chunk 0) or from the end of a chunk."""
+    slots = layout.past_index[chunk]
     kind = np.concatenate([s.kind for s in samples])
+    unseen = None
+    if chunk == 0 and all(s.street is not None for s in samples):
+        unseen = np.concatenate([s.street.unseen_s for s in samples if s.street is not None])
     return tracks_from_positions(
-        position=np.concatenate([s.position[:, past] for s in samples]),
-        valid=np.concatenate([s.valid[:, past] for s in samples]),
+        position=np.concatenate([s.position[:, slots] if chunk else s.past for s in samples]),
+        valid=np.concatenate([s.valid[:, slots] if chunk else s.past_valid for s in samples]),
         times=-np.asarray(layout.grid.ages),
         kind=kind,
         size=np.concatenate([s.size for s in samples]),
         ids=("",) * len(kind),
+        unseen_s=unseen,
     )
 
 
 def _inputs(
-    samples: Sequence[_Sample], layout: TimeLayout, chunk: int, polylines: int
+    samples: Sequence[Sample], layout: TimeLayout, chunk: int, sizes: InputSizes, plans: Int[ndarray, "B G"]
 ) -> tuple[ModelInputs, Tracks]:
     tracks = _tracks(samples, layout, chunk)
     bounds = np.cumsum([0, *(len(s.kind) for s in samples)])
@@ -156,84 +63,196 @@ def _inputs(
     per_agent = np.repeat(np.stack(centers), np.diff(bounds), axis=0)
     features = agent_features(tracks, per_agent)
     rows = []
-    for sample, center, a, b in zip(samples, centers, bounds[:-1], bounds[1:], strict=True):
-        row = {name: value[a:b] for name, value in features.items()}
-        rows.append(row | line_features(sample.lines, sample.line_kind, center, polylines))
+    for i, (sample, center) in enumerate(zip(samples, centers, strict=True)):
+        row = {name: value[bounds[i] : bounds[i + 1]] for name, value in features.items()}
+        rows.append(row | _around(sample, center, sizes, plans[i], later=chunk > 0))
     return stack_inputs(rows, int(np.diff(bounds).max())), tracks
 
 
+def _around(
+    sample: Sample, center: Float[ndarray, "2"], sizes: InputSizes, plans: Int[ndarray, "G"], later: bool
+) -> dict[str, ndarray]:
+    """What surrounds the agents of a sample. The later view knows the map alone."""
+    near = nearest_lines(sample.lines, center, sizes.polylines if sample.map_known else 0)
+    row = line_features(sample.lines, near, center, sizes.polylines)
+    part = sample.street
+    if sizes.signals:
+        known = part is not None and sample.signals_known and not later
+        state = part.line_state[near] if part is not None and known else np.zeros(0, np.int64)
+        row["line_signal"] = context.signal_features(state, sizes.polylines)
+    if sizes.plan and not later:
+        plan = EgoPlan(
+            pose=np.zeros((len(plans), sizes.steps, 3)), valid=np.zeros((len(plans), sizes.steps), bool)
+        )
+        if part is not None and sample.plan_known:
+            plan = EgoPlan(pose=part.plan[plans], valid=part.plan_valid[plans])
+        row |= context.plan_features(plan, center, sizes.steps)
+    if sizes.bev is not None and not later:
+        row |= context.bev_features(None, None, center, sizes.bev)
+        if part is not None:
+            row["bev_pose"] = context.pose_features(part.ego_pose, center)
+            if part.bev is not None and part.bev_spec == sizes.bev and sample.bev_known:
+                features = unpack(part.bev, sizes.bev).features
+                row["bev"] = features[..., ::-1] if part.mirrored else features
+                row["bev_mask"] = np.ones(sizes.bev.shape[0])
+    return row
+
+
 def make_batch(
-    samples: Sequence[_Sample], layout: TimeLayout, later_chunk: int, polylines: int, later_view: bool
+    samples: Sequence[Sample],
+    layout: TimeLayout,
+    later_chunk: int,
+    sizes: InputSizes,
+    later_view: bool,
+    plans: Int[ndarray, "B G"] | None = None,
+    occupancy: bool = False,
 ) -> Batch:
-    """Inputs, truth and (if asked for) the later view of some windows, padded to the fullest."""
-    inputs, tracks = _inputs(samples, layout, 0, polylines)
-    later_inputs = _inputs(samples, layout, later_chunk + 1, polylines)[0] if later_view else None
+    """Inputs, truth and (if asked for) the later view of some windows, padded to the fullest.
+
+    `plans` are the rows of each window's plans; by default its first.
+    """
+    if plans is None:
+        plans = np.zeros((len(samples), 1), np.int64)
+    inputs, tracks = _inputs(samples, layout, 0, sizes, plans)
+    later_inputs = _inputs(samples, layout, later_chunk + 1, sizes, plans)[0] if later_view else None
     scenes, agents = inputs.agent_mask.shape
-    future = np.zeros((scenes, agents, layout.grid.steps, 2), np.float32)
-    target = np.zeros((scenes, agents), bool)
+    count = plans.shape[1]
+    future = np.zeros((scenes, count, agents, layout.grid.steps, 2), np.float32)
+    target = np.zeros((scenes, count, agents), bool)
     later = np.zeros((scenes, agents), bool)
     start = 0
     for i, sample in enumerate(samples):
-        count = len(sample.kind)
-        frame = tracks.pose[start : start + count, :1]
-        path = sample.position[:, layout.future_index]
-        known = learnable(sample.valid, sample.known, layout)
-        local = to_frame(path, frame)
-        future[i, :count] = np.where(known[:, None, None], local, 0.0)
-        target[i, :count] = known
-        later[i, :count] = sample.valid[:, layout.past_index[later_chunk + 1][0]] & known
-        start += count
+        here = len(sample.kind)
+        frame = tracks.pose[start : start + here, :1]
+        path, known = _futures(sample, layout, plans[i])
+        future[i, :, :here] = np.where(known[..., None, None], to_frame(path, frame), 0.0)
+        target[i, :, :here] = known
+        later[i, :here] = sample.valid[:, layout.past_index[later_chunk + 1][0]] & known[0]
+        start += here
     return Batch(
         inputs=inputs,
-        future=future,
-        target=target,
+        future=future.reshape(scenes * count, *future.shape[2:]),
+        target=target.reshape(scenes * count, agents),
         later_inputs=later_inputs,
         later=later,
         later_chunk=later_chunk,
+        plans=count,
+        street=_street_truth(samples, agents, sizes if occupancy else None),
+    )
+
+
+def _futures(
+    sample: Sample, layout: TimeLayout, plans: Int[ndarray, "G"]
+) -> tuple[Float[ndarray, "G A F 2"], ndarray]:
+    """Where the agents went under each plan, and whose way can be learned from.
+
+    The ego is not asked for where its plan is given: then it is known where it goes.
+    """
+    part = sample.street
+    if part is None:
+        known = learnable(sample.valid, sample.known, layout) & (sample.past_valid.sum(axis=1) >= 2)
+        return sample.position[None][:, :, layout.future_index], known[None]
+    known = part.future_known[plans] & (sample.past_valid.sum(axis=1) >= 2)
+    if sample.plan_known and part.ego >= 0:
+        known[:, part.ego] &= ~part.plan_valid[plans, 0]
+    return part.future[plans], known
+
+
+def _street_truth(samples: Sequence[Sample], agents: int, drawn: InputSizes | None) -> StreetTruth | None:
+    parts = [s.street for s in samples if s.street is not None]
+    if len(parts) < len(samples):
+        return None
+
+    def padded(name: str) -> ndarray:
+        rows = [getattr(part, name) for part in parts]
+        out = np.zeros((len(rows), agents), rows[0].dtype)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+        return out
+
+    there = np.zeros((len(parts), agents), bool)
+    for i, part in enumerate(parts):
+        there[i, : len(part.exists)] = True
+    crossing = np.where(there, padded("crossing"), NOT_ASKED)
+    occupied, flow = None, None
+    if drawn is not None and drawn.bev is not None:
+        some = parts[: max(1, round(len(parts) * DRAWN_SHARE))]
+        pictures = [draw_occupants(part, drawn.bev) for part in some]
+        occupied, flow = (np.stack(drawing) for drawing in zip(*pictures, strict=True))
+    return StreetTruth(
+        exists=padded("exists"),
+        exists_known=there,
+        crossing=np.where(crossing == NOT_ASKED, NEVER, crossing),
+        crossing_known=crossing != NOT_ASKED,
+        meeting=padded("meeting"),
+        unseen_s=padded("unseen_s"),
+        occupied=occupied,
+        flow=flow,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Endless or one-pass batches of about `agents` agents (padding included)."""
+    """Endless or one-pass batches of about `agents` agents (padding and plans included)."""
 
     windows: Sequence[TrainingWindow]
     layout: TimeLayout
     agents: int = 512
-    polylines: int = 0
-    augmentation: Augmentation = Augmentation()
+    sizes: InputSizes = field(default_factory=lambda: InputSizes(polylines=0))
+    augmentation: Augmentation = field(default_factory=Augmentation)
     later: bool = True  # whether batches hold the later view, which only the latent objective needs
+    occupancy: bool = False  # whether they hold the occupancy, which only its head needs
+    plans: int = 0  # how many plans of each (branched) window; 0: its first alone
 
     def batch_at(self, step: int, seed: int) -> Batch:
         """The batch of one training step: a function of (step, seed) alone, so that a run can resume."""
         rng = np.random.default_rng([seed, step])
         # One window draws the size of all, so that little is padding; larger ones are cropped to it.
-        sizes = self._sizes
-        size = int(sizes[rng.integers(len(sizes))])
+        counts = self._sizes
+        size = int(counts[rng.integers(len(counts))])
         if size > 2 and rng.random() < self.augmentation.crop:
             size = int(rng.integers(2, size + 1))
-        low = int(np.searchsorted(sizes, size))
-        high = len(sizes) if self.augmentation.crop else int(np.searchsorted(sizes, size * 1.2, "right"))
+        low = int(np.searchsorted(counts, size))
+        high = len(counts) if self.augmentation.crop else int(np.searchsorted(counts, size * 1.2, "right"))
+        sizes = self.sizes
+        if self.augmentation.blind and rng.random() < self.augmentation.blind:
+            sizes = replace(sizes, bev=None)
         samples = []
-        for _ in range(max(1, self.agents // size)):
+        rows = []
+        for _ in range(max(1, self.agents // size // max(self.plans, 1))):
             pick = self._by_size[rng.integers(low, high)]
             most = size if len(self.windows[pick].kind) > 1.2 * size else None
             samples.append(augment(self.windows[pick], self.layout, self.augmentation, rng, most))
+            rows.append(self._plans_of(self.windows[pick], rng))
         chunk = int(rng.integers(self.layout.chunks))
-        return make_batch(samples, self.layout, chunk, self.polylines, self.later)
+        plans = np.array(rows, np.int64)
+        return make_batch(samples, self.layout, chunk, sizes, self.later, plans, self.occupancy)
+
+    def _plans_of(self, window: TrainingWindow, rng: np.random.Generator) -> list[int]:
+        """Which plans of a window are learned from: as many of every window."""
+        if not self.plans or window.street is None:
+            return [0]
+        have = len(window.street.plan_names)
+        return [int(row) for row in np.resize(rng.permutation(have), self.plans)]
 
     def in_order(self) -> Iterator[Batch]:
-        """Every window once, smallest first, as it is: for validation."""
-        rng = np.random.default_rng(0)
-        samples: list[_Sample] = []
+        """Every window once, smallest first, as it is and under the null plan: for validation.
+
+        In the car the plan may be missing; a recorded one would tell how the people behaved.
+        """
+        rng, as_is = np.random.default_rng(0), Augmentation(drop_plan=1.0)
+        samples: list[Sample] = []
         for index in self._by_size:
-            sample = augment(self.windows[index], self.layout, Augmentation(), rng)
+            sample = augment(self.windows[index], self.layout, as_is, rng)
             if samples and len(sample.kind) * (len(samples) + 1) > 2 * self.agents:
-                yield make_batch(samples, self.layout, 0, self.polylines, later_view=False)
+                yield self._whole(samples)
                 samples = []
             samples.append(sample)
         if samples:
-            yield make_batch(samples, self.layout, 0, self.polylines, later_view=False)
+            yield self._whole(samples)
+
+    def _whole(self, samples: Sequence[Sample]) -> Batch:
+        return make_batch(samples, self.layout, 0, self.sizes, False, occupancy=self.occupancy)
 
     @cached_property
     def _by_size(self) -> Int[ndarray, "W"]:

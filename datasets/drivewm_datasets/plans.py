@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
+from drivewm.bev import BevSpec
 from drivewm.model import ModelConfig
 from drivewm.training import TrainConfig
+from drivewm_datasets.augment import PEDESTRIANS, STREET
 from drivewm_datasets.fitting import RunConfig, split_by_scene
-from drivewm_datasets.loader import PEDESTRIANS, STREET
+from drivewm_datasets.material import Material, read_material
 from drivewm_datasets.protocols import TEST_SCENES, folds
-from drivewm_datasets.recording import Recording
 from drivewm_datasets.store import read_recordings
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,25 +28,64 @@ class RunPlan:
     fold: str | None
     run: Path
     config: RunConfig
+    validation: tuple[Path, ...] = ()  # empty: a tenth of the scenes of `data`
 
-    def recordings(self) -> tuple[Sequence[Recording], Sequence[Recording]]:
-        """Training and validation recordings."""
-        every = read_recordings(list(self.data))
-        if self.fold is None:
+    def material(
+        self, progress: Progress = lambda done, total: None
+    ) -> tuple[list[Material], list[Material]]:
+        """Training and validation scenes."""
+        if self.fold is not None:
+            fold = next(f for f in folds(read_recordings(list(self.data))) if f.name == self.fold)
+            return list(fold.train), list(fold.validation)
+        bev = self.config.model.bev is not None
+        every = read_material(self.data, bev=bev, progress=progress)
+        if not self.validation:
             return split_by_scene(every)
-        fold = next(f for f in folds(every) if f.name == self.fold)
-        return fold.train, fold.validation
+        return every, read_material(self.validation, bev=bev, progress=progress)
 
 
 def nano(name: str) -> RunConfig:
-    """Tracks and map, any mix of pedestrians, cyclists and vehicles."""
+    """Tracks, map, signals and the ego's plan; any mix of pedestrians, cyclists and vehicles."""
     return RunConfig(
         name=name,
-        model=ModelConfig(),
-        train=TrainConfig(steps=3000, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
+        model=ModelConfig(use_signals=True, use_plan=True, reaction_layers=1, street_heads=True),
+        train=TrainConfig(steps=6000, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
         augmentation=STREET,
         validate_every_s=2.0,  # simulated episodes are many
     )
+
+
+def base(name: str) -> RunConfig:
+    """`nano`, wider, with the bird's-eye grid and what it says of those who have no track."""
+    small = nano(name)
+    model = replace(small.model, dim=96, bev=BevSpec(), occupancy=True)
+    train = replace(small.train, steps=12000, learning_rate=1.5e-3, validate_every=1000)
+    return replace(small, model=model, train=train)
+
+
+PRESETS = {"nano": nano, "base": base}
+Part = Literal["map", "bev", "plan", "branches", "latent", "collapse"]
+
+
+def without(config: RunConfig, parts: Sequence[Part]) -> RunConfig:
+    """The same run without these parts: what each of them is worth is what is lost without it."""
+    model, goal = config.model, config.train.objective
+    for part in parts:
+        if part == "map":
+            model = replace(model, use_map=False, use_signals=False, polylines=0)
+        elif part == "bev":
+            model = replace(model, bev=None, occupancy=False)
+        elif part == "plan":
+            model = replace(model, use_plan=False)
+        elif part == "branches":
+            config = replace(config, branch_share=0.0)
+        elif part == "latent":
+            goal = replace(goal, latent=0.0)
+        elif part == "collapse":
+            goal = replace(goal, collapse=0.0)
+        else:
+            raise ValueError(f"no part {part!r}; there are {', '.join(get_args(Part))}")
+    return replace(config, model=model, train=replace(config.train, objective=goal))
 
 
 def eth_ucy(name: str) -> RunConfig:
@@ -68,6 +111,9 @@ def plan_runs(
     latent: float | None,
     licence: str,
     name: str | None,
+    validation: Sequence[Path] = (),
+    parts_left_out: Sequence[Part] = (),
+    weights: Mapping[str, float] | None = None,
 ) -> list[RunPlan]:
     """The runs in the order in which they are trained: seed by seed, fold by fold.
 
@@ -76,19 +122,21 @@ def plan_runs(
     plans = []
     for seed in seeds:
         for fold in TEST_SCENES if protocol else (None,):
-            base = eth_ucy(name or f"{preset}-eth-ucy-{fold}") if fold else nano(name or preset)
+            recipe = eth_ucy(name or f"{preset}-eth-ucy-{fold}") if fold else PRESETS[preset](name or preset)
+            recipe = replace(without(recipe, parts_left_out), weights=dict(weights or {}))
             changes = {"seed": seed, "steps": steps, "learning_rate": learning_rate}
-            train = replace(base.train, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+            train = replace(recipe.train, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
             if latent is not None:
                 train = replace(train, objective=replace(train.objective, latent=latent))
             run = out / fold / f"seed{seed}" if fold else (out if len(seeds) == 1 else out / f"seed{seed}")
             plans.append(
                 RunPlan(
-                    label=f"{fold or base.name} seed {seed}",
+                    label=f"{fold or recipe.name} seed {seed}",
                     data=tuple(data),
                     fold=fold,
                     run=run,
-                    config=replace(base, train=train, licence=licence),
+                    validation=tuple(validation),
+                    config=replace(recipe, train=train, licence=licence),
                 )
             )
     return plans

@@ -43,7 +43,7 @@ def _tensorboard(plan: RunPlan) -> Any:
 
 def train_one(plan: RunPlan, device: str, resume: bool, report: Log) -> dict[str, Any]:
     """Trains one run and gives back its result. A finished run of the same recipe is left as it is."""
-    training, validation = plan.recordings()
+    training, validation = plan.material()
     writer: Any = None
 
     def log(step: int, figures: dict[str, float]) -> None:

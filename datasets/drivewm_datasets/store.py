@@ -39,7 +39,7 @@ def read_recordings(
     """
     paths = [path] if isinstance(path, str | Path) else list(path)
     recordings: list[Recording] = []
-    for source in (found for one in paths for found in _sources(Path(one))):
+    for source in (found for one in paths for found in sources(Path(one))):
         try:
             recordings += _read_episode(source) if source.is_dir() else _read_file(source)
         except InputError as error:
@@ -86,7 +86,7 @@ def recordings_of(table: TracksTable, source: Path | None = None) -> list[Record
     return [_recording(table, order[start:stop], source) for start, stop in pairwise(edges.tolist())]
 
 
-def _sources(path: Path) -> Iterator[Path]:
+def sources(path: Path) -> Iterator[Path]:
     """The files and episode folders under a path. Hidden ones are drafts of a writer and left alone."""
     if not path.exists():
         raise InputError(

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from drivewm.features import split_lines
+from drivewm.features import Lines, split_lines
 from drivewm.timing import MAX_HOLE_S, TimeGrid
 from drivewm_datasets.recording import CONTEXT, Recording
 from drivewm_datasets.sampling import anchor_times, sample_agent
+
+if TYPE_CHECKING:
+    from drivewm_datasets.street_windows import StreetPart
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class TrainingWindow:
     kind: Int[ndarray, "A"]
     size: Float[ndarray, "A 2"]
     origin: Float[ndarray, "2"]
-    lines: Float[ndarray, "P L 2"]  # the recording's map in its own frame, shared by its windows
-    line_kind: Int[ndarray, "P"]
+    lines: Lines  # the recording's map in its own frame, shared by its windows
+    street: StreetPart | None = None  # of simulated drives: what the car knew, signals, sensors, plans
 
 
 def training_windows(recording: Recording, layout: TimeLayout, every: float) -> list[TrainingWindow]:
@@ -117,7 +121,7 @@ def _by_anchor(
     agent = np.concatenate([np.full(len(p[0]), a) for p, a in zip(parts, who, strict=True)])
     position = np.concatenate([p[1] for p in parts])
     valid, known = (np.concatenate([p[i] for p in parts]) for i in (2, 3))
-    lines, line_kind = split_lines(recording.road_map)
+    lines = split_lines(recording.road_map)
     order = np.argsort(at, kind="stable")
     bounds = np.searchsorted(at[order], np.arange(anchors + 1))
     out = []
@@ -136,7 +140,6 @@ def _by_anchor(
                 size=recording.size[agent[rows]],
                 origin=origin,
                 lines=lines,
-                line_kind=line_kind,
             )
         )
     return out

@@ -32,10 +32,13 @@ MIXED = ("rule", "random", "held", "planner")
 class Collect:
     """Simulate episodes in parallel and store them."""
 
-    # How many episodes the collection has in the end.
-    episodes: int
     # Folder for the episodes and manifest.json; must be empty or new unless --resume.
     out: Path
+    # How many episodes the collection has in the end; needed unless --split decides it.
+    episodes: int | None = None
+    # Collect a frozen split instead: train, validation, school, roundabout or seen. It decides towns,
+    # scenarios, seeds, policies, sensors, branches; each town goes into a folder of its own below --out.
+    split: str | None = None
     # The world to collect in.
     backend: Literal["embedded", "carla"] = "embedded"
     # Where the CARLA 0.9.16 servers of --backend carla are, one for each worker ...
@@ -58,7 +61,7 @@ class Collect:
     town: tuple[str, ...] = ("crossing",)
     # How busy it is, or what is staged on the ego's way, taken in turn: street, quiet, busy, dart_out,
     # jaywalk, distracted, turn_back, group_split, hesitation, turning, bus_runner, cyclist_conflict,
-    # red_walker, hidden_crosser, slow_finisher.
+    # red_walker, hidden_crosser, slow_finisher. Towns turn fastest, then policies, then scenarios.
     scenario: tuple[str, ...] = ("street",)
     # Who drives the ego: rule keeps the rules; random changes its mind; held holds one of five plans (keep,
     # brake, creep, accelerate, swerve) for seconds at a time; planner tries these plans against a forecast;
@@ -95,7 +98,23 @@ class Collect:
     json: Path | None = None
 
     def run(self) -> int:
-        self._check()
+        if self.split is not None:
+            from drivewm.cli.collect_split import collect_split
+
+            return collect_split(self)
+        self.check()
+        figures = self.make()
+        table = Table(title=f"collected in {self.out}", show_header=False)
+        for name, value in figures.items():
+            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else f"{value}"
+            table.add_row(name.replace("_", " "), shown)
+        Console().print(table)
+        if self.json:
+            write_json(self.json, figures)
+        return 0
+
+    def make(self) -> dict[str, Any]:
+        """Collects what is still missing; gives back the figures of the whole collection."""
         from drivewm_sim.manifest import Manifest, clear_drafts, drop_damaged, read_manifest
 
         recipe = self._recipe()
@@ -114,11 +133,12 @@ class Collect:
         started = time.perf_counter()
         with _sigterm_as_interrupt():
             made = self._collect([job for job in jobs if job.name not in manifest.episodes], manifest)
-        self._report(manifest, made, time.perf_counter() - started)
-        return 0
+        return _figures(manifest, made, time.perf_counter() - started)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """InputError on the first option that cannot be met, before anything is written."""
+        if self.episodes is None:
+            raise InputError("--episodes is missing: say how many, or name a frozen --split")
         for name in ("episodes", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} must be at least 1, got {getattr(self, name)}")
@@ -239,10 +259,13 @@ class Collect:
         branching = Branching(moments=self.branches, horizon_s=self.branch_seconds, verify=self.verify)
         predictor = self._predictor_path()
         jobs = []
-        for index in range(self.episodes):
+        for index in range(self.episodes or 0):
+            # Towns turn fastest, then policies, then scenarios: so every one of each meets every other.
+            later, town = divmod(index, len(self.town))
+            later, policy = divmod(later, len(policies))
             scenario = dataclasses.replace(
-                SCENARIOS[self.scenario[index % len(self.scenario)]],
-                town=self._town(self.town[index % len(self.town)]),
+                SCENARIOS[self.scenario[later % len(self.scenario)]],
+                town=self._town(self.town[town]),
                 duration_s=self.seconds,
             )
             jobs.append(
@@ -250,7 +273,7 @@ class Collect:
                     name=f"seed{self.seed}_{index:06d}",
                     out=self.out.absolute(),  # a worker may have another working directory
                     scenario=scenario,
-                    policy=policies[index % len(policies)],
+                    policy=policies[policy],
                     seed=episode_seed(self.seed, index),
                     branching=branching,
                     predictor=predictor,
@@ -320,31 +343,26 @@ class Collect:
             writer.withdraw()  # so that a corrected command can begin in the same folder
         return made
 
-    def _report(self, manifest: Manifest, made: list[EpisodeResult], elapsed: float) -> None:
-        episodes = list(manifest.episodes.values())
-        events: dict[str, int] = {}
-        for episode in episodes:
-            for name, count in episode.events.items():
-                events[name] = events.get(name, 0) + count
-        figures = {
-            "episodes": len(episodes),
-            "frames": sum(e.frames for e in episodes),
-            "agents": sum(e.agents for e in episodes),
-            "seconds_simulated": round(sum(e.seconds for e in episodes), 6),
-            "events": dict(sorted(events.items())),
-            "branches": sum(e.branches for e in episodes),
-            "retries": sum(e.retries for e in made),
-            "frames_per_s": round(sum(e.frames + e.branch_frames for e in made) / elapsed, 1),
-            "cpu_ms_per_frame": _cost(made),
-            "hash_of_hashes": manifest.hash_of_hashes,
-        }
-        table = Table(title=f"collected in {self.out}", show_header=False)
-        for name, value in figures.items():
-            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else f"{value}"
-            table.add_row(name.replace("_", " "), shown)
-        Console().print(table)
-        if self.json:
-            write_json(self.json, figures)
+
+def _figures(manifest: Manifest, made: list[EpisodeResult], elapsed: float) -> dict[str, Any]:
+    """What a collection holds, and what making those episodes took that were made now."""
+    episodes = list(manifest.episodes.values())
+    events: dict[str, int] = {}
+    for episode in episodes:
+        for name, count in episode.events.items():
+            events[name] = events.get(name, 0) + count
+    return {
+        "episodes": len(episodes),
+        "frames": sum(e.frames for e in episodes),
+        "agents": sum(e.agents for e in episodes),
+        "seconds_simulated": round(sum(e.seconds for e in episodes), 6),
+        "events": dict(sorted(events.items())),
+        "branches": sum(e.branches for e in episodes),
+        "retries": sum(e.retries for e in made),
+        "frames_per_s": round(sum(e.frames + e.branch_frames for e in made) / elapsed, 1),
+        "cpu_ms_per_frame": _cost(made),
+        "hash_of_hashes": manifest.hash_of_hashes,
+    }
 
 
 def _cost(made: list[EpisodeResult]) -> dict[str, float]:

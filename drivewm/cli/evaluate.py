@@ -24,14 +24,17 @@ class Evaluate:
     """Folders (or files) of tracks tables or episodes."""
     weights: str | None = None
     """A shipped bundle by name, a bundle folder, or with --protocol the run folder of drivewm train."""
-    baseline: Literal["cv", "kalman", "ctrv"] | None = None
-    """Constant velocity, Kalman filter, or constant turn rate and velocity."""
+    baseline: Literal["cv", "kalman", "ctrv", "fan"] | None = None
+    """Constant velocity, Kalman filter, constant turn rate and velocity, or a fan of six straight ways."""
     forecasts: tuple[Path, ...] = ()
     """One or two forecast tables (joint, marginal), as drivewm predict or anybody writes them."""
     protocol: Literal["eth-ucy", "eth-ucy-mp0"] | None = None
     """ETH/UCY leave-one-out: windows with at least two complete agents, or (mp0) at least one."""
     every: float = 0.4
     """Seconds between windows (without --protocol)."""
+    rooms: tuple[Literal["motion", "counterfactuals", "permanence", "hidden-people"], ...] = ()
+    """Examine on episodes what --weights makes of what the car knew: motion beside cv, Kalman and a fan (also
+    without --weights); the answer to the ego's plan on branches; who went out of sight; who has no track."""
     json: Path | None = None
     """Write the figures to this file."""
 
@@ -42,6 +45,8 @@ class Evaluate:
         from drivewm_datasets.store import read_recordings
         from drivewm_eval import evaluate as judge
 
+        if self.rooms:
+            return self._examine()
         given = [bool(self.weights), bool(self.baseline), bool(self.forecasts)]
         if sum(given) != 1:
             raise InputError("give exactly one of --weights, --baseline and --forecasts")
@@ -66,6 +71,37 @@ class Evaluate:
             figures = judge.evaluate(scenes, entrant, grid, self.protocol, show)
         figures["notes"] += skip_notes(recordings)
         print_figures(console, figures)
+        if self.json:
+            write_json(self.json, figures)
+        return 0
+
+    def _examine(self) -> int:
+        """The rooms: other questions, on episodes alone."""
+        from rich.progress import Progress
+
+        from drivewm.cli.rooms import print_rooms
+        from drivewm_eval.rooms import examine, read_drives, subject_of
+
+        if self.baseline or self.forecasts or self.protocol:
+            raise InputError("--rooms takes --weights, or nothing for the baselines; leave out the others")
+        check_file("--json", self.json)
+        subject = subject_of(self.weights)
+        console = terminal()
+        with Progress(console=console) as progress:
+            task = progress.add_task("reading", total=None)
+
+            def show(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            drives = read_drives(self.data, bev=subject.sees_grids, progress=show)
+            at = progress.add_task("examining", total=len(self.rooms))
+
+            def enter(room: str) -> None:
+                progress.update(at, description=room, advance=0 if room == self.rooms[0] else 1)
+
+            figures = examine(drives, subject, self.rooms, enter)
+            progress.update(at, completed=len(self.rooms))
+        print_rooms(console, figures)
         if self.json:
             write_json(self.json, figures)
         return 0

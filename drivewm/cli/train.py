@@ -17,16 +17,22 @@ class Train:
     """Folders of tracks tables or episodes."""
     out: Path
     """Run folder: checkpoint, metrics, TensorBoard log, and the bundle at the end."""
-    preset: Literal["nano"] = "nano"
-    """Size of the model."""
+    preset: Literal["nano", "base"] = "nano"
+    """nano: tracks, map, signals and the ego's plan. base: wider, and with the bird's-eye grid."""
+    validation: tuple[Path, ...] = ()
+    """Folders of scenes that choose the checkpoint and calibrate; default: a tenth of those of --data."""
+    mix: tuple[str, ...] = ()
+    """Weights of data sets, NAME=WEIGHT; default: as many as each has windows."""
+    without: tuple[Literal["map", "bev", "plan", "branches", "latent", "collapse"], ...] = ()
+    """Parts to leave out, to see what each of them is worth."""
     protocol: Literal["eth-ucy"] | None = None
     """Train the five leave-one-out folds, each into OUT/FOLD/seedN."""
     seeds: tuple[int, ...] = (0,)
     """Seeds; with --protocol every fold is trained with each."""
     steps: int | None = None
-    """Optimisation steps; default 3000, with --protocol 1500 a fold."""
+    """Optimisation steps; default 6000 (nano), 12000 (base), with --protocol 1500 a fold."""
     learning_rate: float | None = None
-    """Peak learning rate; default 0.002."""
+    """Peak learning rate; default 0.002 (nano), 0.0015 (base)."""
     latent: float | None = None
     """Weight of latent prediction; 0 turns the latent objective off."""
     jobs: int = 1
@@ -71,11 +77,26 @@ class Train:
             latent=self.latent,
             licence=self.licence,
             name=self.name,
+            validation=self.validation,
+            parts_left_out=self.without,
+            weights=self._weights(),
         )
         results = run_all(plans, jobs=self.jobs, device=self.device, resume=self.resume)
         if self.json:
             write_json(self.json, {"runs": results})
         return 0
+
+    def _weights(self) -> dict[str, float]:
+        out = {}
+        for given in self.mix:
+            name, _, value = given.partition("=")
+            try:
+                out[name] = float(value)
+            except ValueError:
+                out[name] = -1.0
+            if not name or not 0 < out[name] < math.inf:
+                raise InputError(f"--mix {given!r} must read NAME=WEIGHT with a positive weight")
+        return out
 
     def _check_seeds(self) -> None:
         if not self.seeds:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 from numpy import ndarray
 
 from drivewm.errors import InputError
-from drivewm.features import ModelInputs
+from drivewm.features import InputSizes, ModelInputs
 from drivewm.postprocess import Calibration
 from drivewm.timing import TimeGrid
 
@@ -22,14 +22,14 @@ class Runtime(Protocol):
     name: str  # of the bundle
     hash: str  # of the bundle
     agents: int  # slots
-    polylines: int  # slots
+    sizes: InputSizes  # which inputs it takes
     joint_modes: int
     candidates: int
     grid: TimeGrid
     calibration: Calibration
 
     def run(self, inputs: ModelInputs) -> dict[str, ndarray]:
-        """One scene (batch 1, all slots) to arrays by `OUTPUT_NAMES`, which the caller may keep."""
+        """One scene (batch 1, all slots, one plan) to arrays by name, which the caller may keep."""
         ...
 
 

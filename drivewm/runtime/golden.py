@@ -12,8 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from drivewm.errors import InputError
-from drivewm.features import INPUT_NAMES, ModelInputs, stack_inputs
-from drivewm.postprocess import OUTPUT_NAMES
+from drivewm.features import ModelInputs, stack_inputs
 
 TOLERANCE = 1e-3
 """Metres (and log metres, and logits) by which a runtime may differ from torch."""
@@ -56,9 +55,10 @@ def load_golden(path: Path) -> Golden:
     """InputError where the file is damaged."""
     try:
         with safe_open(path, framework="numpy") as file:
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
             return Golden(
-                inputs={name: file.get_tensor(f"input.{name}") for name in INPUT_NAMES},
-                outputs={name: file.get_tensor(f"output.{name}") for name in OUTPUT_NAMES},
+                inputs={k.removeprefix("input."): v for k, v in arrays.items() if k.startswith("input.")},
+                outputs={k.removeprefix("output."): v for k, v in arrays.items() if k.startswith("output.")},
                 hash=(file.metadata() or {}).get("hash", ""),
             )
     except (OSError, SafetensorError) as error:

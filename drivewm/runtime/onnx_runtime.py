@@ -18,11 +18,12 @@ from drivewm.bundle import (
     find_bundle,
     graph_name,
     grid_of,
+    outputs_of,
     read_config,
+    sizes_of,
 )
 from drivewm.errors import InputError
-from drivewm.features import INPUT_NAMES, ModelInputs
-from drivewm.postprocess import OUTPUT_NAMES
+from drivewm.features import ModelInputs
 from drivewm.runtime.golden import TOLERANCE, load_golden
 from drivewm.runtime.warm_up import empty_inputs
 
@@ -47,7 +48,7 @@ class OnnxRuntime:
         self._session = _session(self._path, threads)
         self._check_metadata(config, agents)
         self.name, self.hash, self.agents = config["name"], config["hash"], agents
-        self.polylines = config["model"]["polylines"]
+        self.sizes = sizes_of(config)
         self.joint_modes, self.candidates = config["model"]["joint_modes"], config["model"]["candidates"]
         self.grid, self.calibration = grid_of(config), calibration_of(config)
         self._inputs = {i.name: np.zeros(i.shape, np.float32) for i in self._session.get_inputs()}
@@ -67,13 +68,13 @@ class OnnxRuntime:
         again = "the graph belongs to other weights, run `drivewm export` again"
         stored = self._session.get_modelmeta().custom_metadata_map
         grid = grid_of(config)
-        expected = graph_metadata(config["hash"], config["model"], agents=agents, ages=grid.ages)
+        expected = graph_metadata(config, agents=agents, ages=grid.ages)
         for key, value in expected.items():
             if stored.get(key) != value:
                 got = stored.get(key, "nothing")
                 raise InputError(f"{self._path}: {key} is {got}, config.json says {value}; {again}")
         names = [i.name for i in self._session.get_inputs()], [o.name for o in self._session.get_outputs()]
-        if names != (list(INPUT_NAMES), list(OUTPUT_NAMES)):
+        if names != (list(sizes_of(config).names), list(outputs_of(config))):
             raise InputError(f"{self._path}: inputs or outputs are not those of this version; {again}")
 
     def _bind(self) -> Any:
@@ -88,7 +89,7 @@ class OnnxRuntime:
     def _warm_up(self, folder: Path) -> None:
         path = folder / GOLDEN
         if not path.is_file():
-            self.run(empty_inputs(self.grid, self.agents, self.polylines))
+            self.run(empty_inputs(self.grid, self.agents, self.sizes))
             return
         golden = load_golden(path)
         if golden.hash != self.hash:
@@ -96,7 +97,7 @@ class OnnxRuntime:
                 f"{path}: belongs to other weights (hash {golden.hash[:12]}); export the bundle again"
             )
         if golden.agents > self.agents:
-            self.run(empty_inputs(self.grid, self.agents, self.polylines))
+            self.run(empty_inputs(self.grid, self.agents, self.sizes))
             return
         name, worst = max(
             golden.errors(self.run(golden.padded(self.agents))).items(), key=lambda item: item[1]
@@ -108,13 +109,12 @@ class OnnxRuntime:
             )
 
 
-def graph_metadata(
-    hash_: str, model: dict[str, Any], *, agents: int, ages: tuple[float, ...]
-) -> dict[str, str]:
+def graph_metadata(config: dict[str, Any], *, agents: int, ages: tuple[float, ...]) -> dict[str, str]:
     """What a graph says of itself, as ONNX metadata: strings, all but the hash in JSON.
 
-    `model` is the bundle's model configuration.
+    `config` has the bundle's `hash` and `model`, as in config.json.
     """
+    model = config["model"]
     values = {
         "format": FORMAT,
         "ages": list(ages),
@@ -124,10 +124,10 @@ def graph_metadata(
         "polylines": model["polylines"],
         "joint_modes": model["joint_modes"],
         "candidates": model["candidates"],
-        "inputs": list(INPUT_NAMES),
-        "outputs": list(OUTPUT_NAMES),
+        "inputs": list(sizes_of(config).names),
+        "outputs": list(outputs_of(config)),
     }
-    return {"hash": hash_, **{key: json.dumps(value) for key, value in values.items()}}
+    return {"hash": config["hash"], **{key: json.dumps(value) for key, value in values.items()}}
 
 
 def _session(path: Path, threads: int) -> Any:

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from drivewm.checkpoint import load_bundle
 from drivewm.features import ModelInputs
-from drivewm.postprocess import OUTPUT_NAMES
+from drivewm.model import arrays_of
 from drivewm.runtime.warm_up import empty_inputs
 
 
@@ -19,14 +19,14 @@ class TorchRuntime:
     def __init__(self, name_or_path: str | Path, *, agents: int = 32) -> None:
         bundle = load_bundle(name_or_path)
         sizes = bundle.model.config
-        self._model = bundle.model
+        self._model, self._outputs = bundle.model, sizes.outputs
         self.name, self.hash = bundle.name, bundle.hash
-        self.agents, self.polylines = agents, sizes.polylines
+        self.agents, self.sizes = agents, sizes.sizes
         self.joint_modes, self.candidates = sizes.joint_modes, sizes.candidates
         self.grid, self.calibration = sizes.grid, bundle.calibration
-        self.run(empty_inputs(self.grid, agents, self.polylines))  # warm-up
+        self.run(empty_inputs(self.grid, agents, self.sizes))  # warm-up
 
     def run(self, inputs: ModelInputs) -> dict[str, ndarray]:
         with torch.inference_mode():
             out = self._model({name: torch.from_numpy(array) for name, array in inputs.as_dict().items()})
-        return {name: getattr(out, name).numpy() for name in OUTPUT_NAMES}
+        return arrays_of(out, self._outputs)

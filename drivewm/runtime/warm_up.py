@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivewm.features import ModelInputs, featurize
+from drivewm.features import InputSizes, ModelInputs, featurize
 from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Scene
 
 
-def empty_inputs(grid: TimeGrid, agents: int, polylines: int) -> ModelInputs:
-    """One scene without anybody, in `agents` and `polylines` slots."""
+def empty_inputs(grid: TimeGrid, agents: int, sizes: InputSizes) -> ModelInputs:
+    """One scene without anybody, in so many slots."""
     slots = len(grid.ages)
     nobody = tracks_from_positions(
         position=np.zeros((0, slots, 2)),
@@ -21,4 +21,4 @@ def empty_inputs(grid: TimeGrid, agents: int, polylines: int) -> ModelInputs:
         size=np.zeros((0, 2)),
         ids=(),
     )
-    return featurize([Scene(tracks=nobody, t_s=0.0)], agents=agents, polylines=polylines)
+    return featurize([Scene(tracks=nobody, t_s=0.0)], agents=agents, sizes=sizes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from drivewm.baselines import BASELINES, kinematic_forecast
+from drivewm.baselines import FAN_PROBABILITY, baseline_forecast
 from drivewm.checkpoint import Bundle, find_bundle, load_bundle
 from drivewm.errors import InputError
 from drivewm.forecaster import TorchForecaster
@@ -75,10 +75,10 @@ def _scorer(forecaster: Forecaster, grid: TimeGrid) -> Scorer:
 
 
 def baseline_entrant(name: str, grid: TimeGrid) -> Entrant:
-    """A kinematic forecaster by name."""
-    model = BASELINES[name]
-    scorer = _scorer(lambda scenes: [kinematic_forecast(s, grid, model) for s in scenes], grid)
-    return Entrant(name=name, scorers=lambda scene: [("", scorer)], candidates=1, joint_modes=1)
+    """A forecaster that needs no training, by name."""
+    scorer = _scorer(lambda scenes: [baseline_forecast(name, s, grid) for s in scenes], grid)
+    modes = len(FAN_PROBABILITY) if name == "fan" else 1
+    return Entrant(name=name, scorers=lambda scene: [("", scorer)], candidates=modes, joint_modes=modes)
 
 
 def table_entrant(paths: Sequence[Path], grid: TimeGrid) -> Entrant:

@@ -55,7 +55,7 @@ def compile_town(name: str, text: str, sidecar: dict[str, Any] | None = None) ->
     return Town(
         name=name,
         street=street,
-        road_map=compile_road_map(document, lanes, walks, extra.boxes),
+        road_map=compile_road_map(document, lanes, walks, extra.boxes, crosswalks),
         demand=extra.demand,
         bus_stops=tuple(bus_stop(document, lanes, walks, stop) for stop in extra.bus_stops),
     )

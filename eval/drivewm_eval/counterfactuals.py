@@ -1,0 +1,192 @@
+"""Does the forecast change with the ego's plan as the street does? Judged on branches, where both are known.
+
+Every branch of a moment has the same past, the same people and the same random numbers: what differs between
+two of them follows from what the ego did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from drivewm.timing import TimeGrid
+from drivewm.types import Forecast, Kind, Scene
+from drivewm_datasets.drive import Drive
+from drivewm_datasets.drive_scenes import Moment, branched_frames, branches_at, moment_at
+from drivewm_eval.precedence import goes_first
+
+AFFECTED_M = 0.5
+UNAFFECTED_M = 0.01
+NEAR_M = (1.2, 1.5, 2.0)
+"""By kind: who is this near to where two ways meet is there."""
+Imagine = Callable[[Sequence[Scene]], list[list[Forecast]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A branched moment with the forecasts of each plan, and of the null plan."""
+
+    moment: Moment
+    given: list[Forecast]
+    hidden: Forecast
+
+
+def answers(drives: Iterable[Drive], imagine: Imagine, grid: TimeGrid) -> Iterable[Answer]:
+    """Every branched moment with the forecasts under its plans."""
+    for drive in drives:
+        for frame in branched_frames(drive).tolist():
+            moment = moment_at(drive, frame, grid, branches_at(drive, frame))
+            blind = replace(moment.scene, plan=None)
+            yield Answer(moment=moment, given=imagine([moment.scene])[0], hidden=imagine([blind])[0][0])
+
+
+def true_change(moment: Moment) -> Float[ndarray, "G G A"]:
+    """The largest displacement of each agent over the steps between two plans (m)."""
+    apart = np.linalg.norm(moment.future[:, None] - moment.future[None], axis=-1)
+    return apart.max(-1)
+
+
+def judged(moment: Moment) -> Bool[ndarray, "A"]:
+    """Whom it is about: everybody but the ego whose future is known under every plan."""
+    return moment.known.all(axis=0) & ~moment.is_ego & (moment.scene.tracks.valid.sum(axis=1) >= 2)
+
+
+def most_likely(forecast: Forecast) -> Float[ndarray, "A F 2"]:
+    """The most probable joint mode: the same under every plan, as its probability does not depend on it."""
+    return forecast.position[int(forecast.mode_probability.argmax())]
+
+
+def counterfactuals(found: Iterable[Answer]) -> dict[str, Any]:
+    """All figures of the room; metres, shares of 1, counts."""
+    errors: dict[str, list[float]] = {"given": [], "hidden": [], "given_min": [], "hidden_min": []}
+    kinds: list[int] = []
+    strays: list[float] = []
+    order: list[bool] = []
+    seen = {"moments": 0, "agents": 0, "pairs_unaffected": 0}
+    for answer in found:
+        moment = answer.moment
+        who = judged(moment)
+        seen["moments"] += 1
+        seen["agents"] += int(who.sum())
+        change = true_change(moment)
+        for a in np.flatnonzero(who).tolist():
+            if change[:, :, a].max() > AFFECTED_M:
+                kinds.append(int(moment.scene.tracks.kind[a]))
+                _compare(answer, a, errors)
+        stray, pairs = _strays(answer, who, change)
+        strays += stray
+        seen["pairs_unaffected"] += pairs
+        order += _order(answer, who, change)
+    return {**seen, **_summary(errors, kinds, strays, order)}
+
+
+def _compare(answer: Answer, a: int, errors: dict[str, list[float]]) -> None:
+    """The error of one affected agent with and without the plan, averaged over the plans."""
+    moment = answer.moment
+    by_plan: dict[str, list[float]] = {name: [] for name in errors}
+    for g, forecast in enumerate(answer.given):
+        truth = moment.future[g, a]
+        for name, one in (("given", forecast), ("hidden", answer.hidden)):
+            by_plan[name].append(_ade(one.most_likely[a], truth))
+            by_plan[f"{name}_min"].append(
+                min(_ade(one.position[k, a], truth) for k in range(len(one.position)))
+            )
+    for name, values in by_plan.items():
+        errors[name].append(float(np.mean(values)))
+
+
+def _ade(path: Float[ndarray, "F 2"], truth: Float[ndarray, "F 2"]) -> float:
+    return float(np.linalg.norm(path - truth, axis=-1).mean())
+
+
+def _strays(
+    answer: Answer, who: Bool[ndarray, "A"], change: Float[ndarray, "G G A"]
+) -> tuple[list[float], int]:
+    """How far the forecast of those who are truly unaffected moves between two plans, in any mode."""
+    out: list[float] = []
+    plans = len(answer.given)
+    pairs = 0
+    for g in range(plans):
+        for other in range(g + 1, plans):
+            still = who & (change[g, other] < UNAFFECTED_M)
+            moved = np.linalg.norm(answer.given[g].position - answer.given[other].position, axis=-1).max(-1)
+            out += moved[:, still].max(0).tolist()
+            pairs += int(still.sum())
+    return out, pairs
+
+
+def _order(answer: Answer, who: Bool[ndarray, "A"], change: Float[ndarray, "G G A"]) -> list[bool]:
+    """For each true flip of who goes first between two plans: whether the forecast says both right."""
+    moment = answer.moment
+    plan = moment.scene.plan
+    if plan is None:
+        return []
+    out = []
+    start = moment.scene.tracks.position[:, 0]
+    for a in np.flatnonzero(who & (change.max((0, 1)) > AFFECTED_M)).tolist():
+        radius = NEAR_M[int(moment.scene.tracks.kind[a])]
+        true = [_first(moment, g, a, moment.future[g, a], start[a], radius) for g in range(len(answer.given))]
+        said = [_first(moment, g, a, most_likely(f)[a], start[a], radius) for g, f in enumerate(answer.given)]
+        for g in range(len(true)):
+            for other in range(g + 1, len(true)):
+                one, two = true[g], true[other]
+                if one is not None and two is not None and one != two:
+                    out.append(said[g] == one and said[other] == two)
+    return out
+
+
+def _first(
+    moment: Moment, g: int, a: int, path: Float[ndarray, "F 2"], start: Float[ndarray, "2"], radius: float
+) -> bool | None:
+    plan = moment.scene.plan
+    if plan is None or not plan.valid[g].all():
+        return None
+    ego = moment.scene.ego_pose
+    if ego is None:
+        return None
+    way = np.concatenate([ego[None, :2], plan.pose[g, :, :2]])
+    union = [
+        np.concatenate([ego[None, :2], plan.pose[k, :, :2]])
+        for k in range(len(plan.valid))
+        if plan.valid[k].all()
+    ]
+    truths = [np.concatenate([start[None], moment.future[k, a]]) for k in range(len(moment.future))]
+    return goes_first(way, np.concatenate([start[None], path]), union, truths, radius)
+
+
+def _summary(
+    errors: dict[str, list[float]], kinds: list[int], strays: list[float], order: list[bool]
+) -> dict[str, Any]:
+    def mean(values: Sequence[float]) -> float | None:
+        return float(np.mean(values)) if len(values) else None
+
+    def gain(better: Sequence[float], worse: Sequence[float]) -> float | None:
+        return 1 - float(np.mean(better)) / float(np.mean(worse)) if len(better) else None
+
+    kind = np.array(kinds, np.int64)
+    by_kind = {}
+    for k in Kind:
+        rows = np.flatnonzero(kind == k)
+        by_kind[k.name.lower()] = {
+            "affected": len(rows),
+            "gain": gain([errors["given"][r] for r in rows], [errors["hidden"][r] for r in rows]),
+        }
+    return {
+        "affected": len(kinds),
+        "ade_plan_given": mean(errors["given"]),
+        "ade_plan_hidden": mean(errors["hidden"]),
+        "gain": gain(errors["given"], errors["hidden"]),
+        "min_ade_plan_given": mean(errors["given_min"]),
+        "min_ade_plan_hidden": mean(errors["hidden_min"]),
+        "gain_min": gain(errors["given_min"], errors["hidden_min"]),
+        "by_kind": by_kind,
+        "unaffected_p95_m": float(np.quantile(strays, 0.95)) if strays else None,
+        "unaffected_median_m": float(np.median(strays)) if strays else None,
+        "flips": len(order),
+        "flips_right": mean([float(right) for right in order]),
+    }
