@@ -65,17 +65,22 @@ def constant_turn_rate(
 
 
 def kalman(
-    tracks: Tracks, horizon: Float[ndarray, "F"]
+    tracks: Tracks,
+    horizon: Float[ndarray, "F"],
+    *,
+    acceleration_sd: float = KALMAN_ACCELERATION_SD,
+    measurement_sd: float = MEASUREMENT_SD_M,
 ) -> tuple[Float[ndarray, "A F 2"], Float[ndarray, "A F 2 2"]]:
     """Constant-velocity Kalman filter, each axis apart.
 
     Discrete white-noise acceleration of sd 0.3 m/s^2, measurement sd 0.05 m, started from the two
     oldest positions (Bar-Shalom, Li and Kirubarajan 2001, sections 5.5.3 and 6.3.2).
     """
-    state, p = _filter(tracks)
+    state, p = _filter(tracks, acceleration_sd, measurement_sd**2)
     step = np.stack([_transition(h) for h in horizon])
     path = np.einsum("fj,ajx->afx", step[:, 0], state)
-    spread = np.einsum("fij,ajk,flk->afil", step, p, step) + np.stack([_process_noise(h) for h in horizon])
+    noise = np.stack([_process_noise(h, acceleration_sd) for h in horizon])
+    spread = np.einsum("fij,ajk,flk->afil", step, p, step) + noise
     return path, spread[..., 0, 0, None, None] * np.eye(2)
 
 
@@ -83,14 +88,18 @@ def _transition(dt: float) -> Float[ndarray, "2 2"]:
     return np.array([[1.0, dt], [0.0, 1.0]])
 
 
-def _process_noise(dt: float) -> Float[ndarray, "2 2"]:
+def _process_noise(dt: float, acceleration_sd: float) -> Float[ndarray, "2 2"]:
     gain = np.array([dt * dt / 2, dt])
-    return np.outer(gain, gain) * KALMAN_ACCELERATION_SD**2
+    return np.outer(gain, gain) * acceleration_sd**2
 
 
-def _filter(tracks: Tracks) -> tuple[Float[ndarray, "A 2 2"], Float[ndarray, "A 2 2"]]:
-    """Final states (rows position and velocity, columns x and y) and their covariance, one for both axes."""
-    r = MEASUREMENT_SD_M**2
+def _filter(
+    tracks: Tracks, acceleration_sd: float, r: float
+) -> tuple[Float[ndarray, "A 2 2"], Float[ndarray, "A 2 2"]]:
+    """Final states (rows position and velocity, columns x and y) and their covariance, one for both axes.
+
+    `r` is the variance of a measurement, m^2.
+    """
     agents = tracks.agents
     state, p = np.zeros((agents, 2, 2)), np.tile(np.diag([r, 1.0]), (agents, 1, 1))
     seen, last = np.zeros(agents, np.int64), np.zeros(agents)
@@ -100,11 +109,11 @@ def _filter(tracks: Tracks) -> tuple[Float[ndarray, "A 2 2"], Float[ndarray, "A 
         first, second, later = (np.flatnonzero(here & known) for known in (seen == 0, seen == 1, seen > 1))
         state[first, 0] = measured[first]
         for a in second:
-            state[a], p[a] = _start(state[a, 0], measured[a], time - last[a])
+            state[a], p[a] = _start(state[a, 0], measured[a], time - last[a], acceleration_sd, r)
         for dt in np.unique(time - last[later]):
             rows = later[np.isclose(time - last[later], dt, rtol=0, atol=1e-12)]
             step = _transition(dt)
-            ahead, wide = step @ state[rows], step @ p[rows] @ step.T + _process_noise(dt)
+            ahead, wide = step @ state[rows], step @ p[rows] @ step.T + _process_noise(dt, acceleration_sd)
             gain = wide[:, :, 0] / (wide[:, 0, 0] + r)[:, None]
             state[rows] = ahead + gain[:, :, None] * (measured[rows] - ahead[:, 0])[:, None]
             p[rows] = wide - gain[:, :, None] * wide[:, :1]
@@ -114,13 +123,12 @@ def _filter(tracks: Tracks) -> tuple[Float[ndarray, "A 2 2"], Float[ndarray, "A 
 
 
 def _start(
-    before: Float[ndarray, "2"], now: Float[ndarray, "2"], dt: float
+    before: Float[ndarray, "2"], now: Float[ndarray, "2"], dt: float, acceleration_sd: float, r: float
 ) -> tuple[Float[ndarray, "2 2"], Float[ndarray, "2 2"]]:
     """State and covariance from two measured points."""
-    r = MEASUREMENT_SD_M**2
     p = r * np.array([[1, 1 / dt], [1 / dt, 2 / dt**2]])
     # The mean velocity between two points differs from the last by half a step of acceleration.
-    p[1, 1] += (KALMAN_ACCELERATION_SD * dt / 2) ** 2
+    p[1, 1] += (acceleration_sd * dt / 2) ** 2
     return np.vstack([now, (now - before) / dt]), p
 
 

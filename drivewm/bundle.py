@@ -86,7 +86,7 @@ def outputs_of(config: dict[str, Any]) -> tuple[str, ...]:
 
 
 def calibration_of(config: dict[str, Any]) -> Calibration:
-    return Calibration(**config["calibration"])
+    return Calibration.from_dict(config["calibration"])
 
 
 def write_text(path: Path, text: str) -> None:

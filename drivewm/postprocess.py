@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,17 +38,68 @@ def output_names(*, heads: bool, occupancy: bool) -> tuple[str, ...]:
     )
 
 
+ByKind = float | tuple[float, ...]
+"""One number for all, or one a kind."""
+ByKindAndStep = float | tuple[tuple[float, ...], ...]
+"""One number for all, or one a kind and forecast step."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What is measured on validation data after training and applied to every forecast.
 
-    Probabilities are softmax(logit / temperature), standard deviations are multiplied by the spread.
+    Probabilities are softmax(logit / temperature), standard deviations are multiplied by the spread. A
+    candidate's are also multiplied by (highest probability / its own) ^ tail: unlikely ones are wide, so that
+    the mixture has the heavy tails that the agents have.
     """
 
     joint_temperature: float = 1.0
-    marginal_temperature: float = 1.0
-    joint_spread: float = 1.0
-    marginal_spread: float = 1.0
+    marginal_temperature: ByKind = 1.0
+    joint_spread: ByKindAndStep = 1.0
+    marginal_spread: ByKindAndStep = 1.0
+    marginal_tail: ByKindAndStep = 0.0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """From JSON, where tuples are lists. ValueError where a table has other rows than there are kinds."""
+        read = {name: _tuples(value) for name, value in values.items()}
+        for name, value in read.items():
+            if isinstance(value, tuple) and len(value) != len(Kind):
+                raise ValueError(f"{name} must have {len(Kind)} rows, one a kind, got {len(value)}")
+        return cls(**read)
+
+    def temperature(self, kind: Int[ndarray, "*b"]) -> Float[ndarray, "*b"]:
+        """The marginal temperature of each agent."""
+        return np.broadcast_to(np.asarray(self.marginal_temperature, float), (len(Kind),))[kind]
+
+    def joint_width(self, kind: Int[ndarray, "A"], steps: int) -> Float[ndarray, "A F"]:
+        """By what the standard deviations of the joint modes are multiplied."""
+        return _by_agent(self.joint_spread, kind, steps)
+
+    def marginal_width(
+        self, kind: Int[ndarray, "A"], probability: Float[ndarray, "M A"], steps: int
+    ) -> Float[ndarray, "M A F"]:
+        """By what those of each candidate are multiplied."""
+        spread, tail = (_by_agent(t, kind, steps) for t in (self.marginal_spread, self.marginal_tail))
+        return spread * rarity(probability)[..., None] ** tail
+
+
+RAREST = 10.0
+"""No candidate counts as rarer than this beside the most probable one: it would be wider than a street."""
+
+
+def rarity(probability: Float[ndarray, "M *b"]) -> Float[ndarray, "M *b"]:
+    """How much less probable than the most probable candidate each one is: 1 to 10."""
+    highest = probability.max(axis=0)
+    return highest / np.maximum(probability, highest / RAREST)
+
+
+def _by_agent(table: ByKindAndStep, kind: Int[ndarray, "A"], steps: int) -> Float[ndarray, "A F"]:
+    return np.broadcast_to(np.asarray(table, float), (len(Kind), steps))[kind]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 PLANNED_SD_M = 0.2
@@ -84,19 +137,21 @@ def to_forecast(
     count = tracks.agents
     frame = tracks.pose[:, 0]
 
-    def place(name: str, widen: float) -> tuple[ndarray, ndarray]:
+    def place(name: str, widen: ndarray) -> tuple[ndarray, ndarray]:
         position = outputs[f"{name}_position"][index, :, :count].astype(np.float64)
         spread = outputs[f"{name}_spread"][index, :, :count].astype(np.float64)
         at = frame[None, :, None]
-        covariance = covariance_of(spread) * widen**2
+        covariance = covariance_of(spread) * widen[..., None, None] ** 2
         return from_frame(position, at), rotate_covariance(covariance, at[..., 2])
 
-    position, covariance = place("joint", calibration.joint_spread)
-    marginal_position, marginal_covariance = place("marginal", calibration.marginal_spread)
+    horizon = np.asarray(grid.horizons)
     logit = outputs["joint_logit"][index].astype(np.float64)
     marginal_logit = outputs["marginal_logit"][index, :, :count].astype(np.float64)
-    marginal_probability = softmax(marginal_logit / calibration.marginal_temperature, axis=0)
-    horizon = np.asarray(grid.horizons)
+    marginal_probability = softmax(marginal_logit / calibration.temperature(tracks.kind), axis=0)
+    position, covariance = place("joint", calibration.joint_width(tracks.kind, len(horizon)))
+    marginal_position, marginal_covariance = place(
+        "marginal", calibration.marginal_width(tracks.kind, marginal_probability, len(horizon))
+    )
     of_scene = index if of_scene is None else of_scene
     lone = tracks.valid.sum(axis=1) < 2
     if lone.any():

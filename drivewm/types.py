@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from drivewm.bev import BevGrid, BevSpec
+from drivewm.consensus import most_central
 
 
 class Kind(IntEnum):
@@ -223,8 +224,8 @@ class Forecast:
 
     @property
     def most_likely(self) -> Float[ndarray, "A F 2"]:
-        """Each agent's most probable marginal candidate."""
-        best = self.marginal_probability.argmax(axis=0)
+        """Each agent's marginal candidate with most probability around it."""
+        best = most_central(self.marginal_position, self.marginal_covariance, self.marginal_probability)
         return self.marginal_position[best, np.arange(len(self.ids))]
 
     def validate(self) -> None:

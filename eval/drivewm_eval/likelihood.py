@@ -6,31 +6,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-VARIANCE_FLOOR = 0.05**2
-"""m^2, added to every covariance: no recording is annotated better than to 5 cm."""
+from drivewm.density import VARIANCE_FLOOR, floored, log_density
+
+__all__ = ["COVERAGE_HORIZONS_S", "VARIANCE_FLOOR", "covered", "nll"]
+
 COVERAGE_HORIZONS_S = (1.2, 2.4, 4.8)
 DRAWS = 100
-
-
-def _floored(covariance: Float[ndarray, "*b 2 2"]) -> Float[ndarray, "*b 2 2"]:
-    return covariance + VARIANCE_FLOOR * np.eye(2)
-
-
-def log_density(
-    point: Float[ndarray, "*p 2"],
-    mean: Float[ndarray, "K *p 2"],
-    covariance: Float[ndarray, "K *p 2 2"],
-    probability: Float[ndarray, "K *p"],
-) -> Float[ndarray, "*p"]:
-    """Log density (per m^2) of a mixture of 2-D normals at one point each."""
-    a, b, d = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
-    determinant = a * d - b * b
-    x, y = np.moveaxis(point - mean, -1, 0)
-    square = (d * x * x - 2 * b * x * y + a * y * y) / determinant
-    with np.errstate(divide="ignore"):
-        log_part = np.log(probability) - 0.5 * (square + np.log(determinant)) - np.log(2 * np.pi)
-    top = log_part.max(0)
-    return top + np.log(np.exp(log_part - top).sum(0))
 
 
 def nll(
@@ -44,7 +25,7 @@ def nll(
     5 cm of annotation noise is added to every covariance, so that no forecast gains by false certainty.
     """
     weight = np.broadcast_to(probability[..., None], position.shape[:-1])
-    return -log_density(truth, position, _floored(covariance), weight).mean(-1)
+    return -log_density(truth, position, floored(covariance), weight).mean(-1)
 
 
 def covered(
@@ -63,7 +44,7 @@ def covered(
     modes, agents, steps, _ = position.shape
     order = np.argsort(-probability, axis=0, kind="stable"), np.arange(agents)
     position, covariance, probability = position[order], covariance[order], probability[order]
-    covariance = _floored(covariance)
+    covariance = floored(covariance)
     weight = np.broadcast_to(probability[..., None], (modes, agents, steps))
     pick = (rng.random((DRAWS, agents, 1)) > np.cumsum(probability, 0)[:, None, :, None]).sum(0)
     pick = np.broadcast_to(np.minimum(pick, modes - 1), (DRAWS, agents, steps))
