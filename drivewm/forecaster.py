@@ -32,9 +32,10 @@ class TorchForecaster:
 
     def imagine(self, scenes: Sequence[Scene]) -> list[list[Forecast]]:
         """For each scene a forecast a plan. All scenes must have as many plans (none counts as one)."""
-        if not scenes:
-            return []
-        out = self.run(scenes)
+        return self.forecasts(self.run(scenes), scenes) if scenes else []
+
+    def forecasts(self, out: ModelOutputs, scenes: Sequence[Scene]) -> list[list[Forecast]]:
+        """The outputs of `run` as forecasts: for each scene one a plan."""
         plans = len(out.joint_logit) // len(scenes)
         arrays = arrays_of(out, self.model.config.outputs)
         return [

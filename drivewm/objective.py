@@ -8,7 +8,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor, nn
 
-from drivewm import losses
+from drivewm import losses, solid_losses
 from drivewm.batch import Batch, StreetTruth, tensors
 from drivewm.features import KINDS
 from drivewm.model import ModelOutputs, WorldModel
@@ -31,8 +31,10 @@ class ObjectiveConfig:
     meeting_weight: float = 3.0
     response: float = 0.5  # of the forecast to the ego's plan, on branches
     exists: float = 0.1
-    crossing: float = 0.1
+    crossing: float = 0.2
     occupancy: float = 0.1
+    overlap: float = 5.0  # bodies of one mode inside each other
+    off_lane: float = 0.5  # vehicles beside the lanes
     temperature: float = 0.1  # of the winners, at the start
     annealed_at: float = 0.5  # share of the training after which only the best future learns
     choice_temperature: float = 0.3  # metres within which futures count as equally close
@@ -47,7 +49,8 @@ def objective(
     """The loss of a batch and its terms. `progress` runs from 0 to 1 over the training."""
     device = model.anchors.device
     future, target, later = batch.truth(device)
-    out = model(tensors(batch.inputs, device), batch.drawn)
+    inputs = tensors(batch.inputs, device)
+    out = model(inputs, batch.drawn)
     temperature = config.winner_temperature(progress)
     joint = losses.displacement(out.joint_position, future)
     marginal = losses.displacement(out.marginal_position, future)
@@ -77,6 +80,11 @@ def objective(
         best = scene_error[:: batch.plans].argmin(1)
         response = losses.plan_response(out.joint_position, future, target, batch.plans, best)
         terms["response"] = config.response * response
+    if config.overlap > 0:
+        terms["overlap"] = config.overlap * solid_losses.overlap(out.joint_position, inputs, batch.plans)
+    if config.off_lane > 0 and inputs["lines"].shape[1] > 0:
+        away = solid_losses.off_lane(out.joint_position, future, target, inputs, batch.plans)
+        terms["off_lane"] = config.off_lane * away
     if batch.street is not None:
         terms |= _street_terms(out, batch.street, batch.plans, config)
     if config.latent > 0 and batch.plans == 1:  # the later view is that of the recording
