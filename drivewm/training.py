@@ -19,6 +19,7 @@ from torch import Tensor
 from drivewm import losses
 from drivewm.anchors import fit_anchors
 from drivewm.batch import Batch, tensors
+from drivewm.crew import Alone, Crew
 from drivewm.errors import InputError
 from drivewm.features import KINDS
 from drivewm.model import WorldModel
@@ -40,6 +41,7 @@ class TrainConfig:
     gradient_clip: float = 5.0
     average: float = 0.998  # of the weight average that is validated and kept
     validate_every: int = 250
+    patience: int = 0  # validations in a row without improvement after which training stops; 0: never
     seed: int = 0
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
@@ -153,9 +155,11 @@ class Trainer:
         run: Path,
         device: torch.device,
         fingerprint: str = "",
+        crew: Crew | None = None,
     ) -> None:
         self.config, self.run, self.device = config, run, device
-        self.recipe = f"{config!r} {fingerprint}"
+        self.crew: Crew = crew or Alone()
+        self.recipe = f"{config!r} {fingerprint} {self.crew.size}"
         self.model = model.to(device)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.average.state_dict())
@@ -165,6 +169,7 @@ class Trainer:
         self.step = 0
         self.best_step = 0
         self.best_validation: dict[str, float] = {}
+        self.idle = 0  # validations since the best one
         self.cpu_s = 0.0
 
     @property
@@ -187,6 +192,7 @@ class Trainer:
                 "step": self.step,
                 "best_step": self.best_step,
                 "best_validation": self.best_validation,
+                "idle": self.idle,
                 "cpu_s": self.cpu_s,
                 "recipe": self.recipe,
             },
@@ -212,6 +218,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best_step = state["step"], state["best_step"]
         self.best_validation, self.cpu_s = state["best_validation"], state["cpu_s"]
+        self.idle = state["idle"]
 
     def advance(self, batch: Batch) -> dict[str, float]:
         """One step of optimisation; gives back the terms of the loss."""
@@ -225,6 +232,7 @@ class Trainer:
             raise InputError(f"the loss is not finite at step {self.step}; lower --learning-rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.crew.average(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), c.gradient_clip)
         self.optimizer.step()
         keep = min(c.average, (1 + self.step) / (10 + self.step))
@@ -237,10 +245,16 @@ class Trainer:
     def judge(self, validation: BatchSource) -> dict[str, float]:
         """Validates the weight average and keeps it if it is the best so far."""
         figures = validate(self.average, validation)
+        self.idle += 1
         if not self.best_validation or figures["choice"] < self.best_validation["choice"]:
             self.best = copy.deepcopy(self.average.state_dict())
-            self.best_step, self.best_validation = self.step, figures
+            self.best_step, self.best_validation, self.idle = self.step, figures, 0
         return figures
+
+    @property
+    def tired(self) -> bool:
+        """Whether it has not become better for so long that it should stop."""
+        return 0 < self.config.patience <= self.idle
 
 
 Log = Callable[[int, dict[str, float]], None]
@@ -257,37 +271,45 @@ def fit(
     resume: bool = False,
     fingerprint: str = "",
     log: Log = lambda step, figures: None,
+    crew: Crew | None = None,
 ) -> Fit:
     """Trains a model to the end of its schedule and gives back the best weight average by validation.
 
     `fingerprint` stands for everything else that decides the outcome (data, augmentation, ...): a
-    checkpoint with another one is not resumed.
+    checkpoint with another one is not resumed. With `patience` it ends earlier.
     Figures go to `run/metrics.jsonl` and to `log`; a checkpoint is written every 100 steps,
-    at every validation and on Ctrl-C.
+    at every validation and on Ctrl-C. In a `crew` process 0 alone validates, writes and logs, and what it
+    gives back is what counts.
     """
-    trainer = Trainer(model, config, run, device or torch.device("cpu"), fingerprint)
+    crew = crew or Alone()
+    trainer = Trainer(model, config, run, device or torch.device("cpu"), fingerprint, crew)
     run.mkdir(parents=True, exist_ok=True)
     if resume and trainer.checkpoint.exists():
         trainer.resume()
     else:
-        (run / "metrics.jsonl").unlink(missing_ok=True)
+        if crew.rank == 0:
+            (run / "metrics.jsonl").unlink(missing_ok=True)
         set_anchors(trainer.model, source, config.seed)
         trainer.start_averages()
     began, spent = time.process_time(), trainer.cpu_s
+    wall, scenes = time.perf_counter(), 0
     try:
         while trainer.step < config.steps:
-            figures = trainer.advance(source.batch_at(trainer.step, config.seed))
+            # Each process of a crew takes batches that no other takes.
+            batch = source.batch_at(trainer.step * crew.size + crew.rank, config.seed)
+            scenes += batch.inputs.agent_mask.shape[0] * crew.size
+            figures = trainer.advance(batch)
             trainer.cpu_s = spent + time.process_time() - began
-            if trainer.step % config.validate_every == 0 or trainer.step == config.steps:
-                figures |= {f"val/{k}": v for k, v in trainer.judge(validation).items()}
-                with (run / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": trainer.step, "cpu_s": trainer.cpu_s, **figures}) + "\n")
-                trainer.save()
-            elif trainer.step % SAVE_EVERY == 0:
-                trainer.save()
-            log(trainer.step, figures)
+            due = trainer.step % config.validate_every == 0 or trainer.step == config.steps
+            if crew.rank == 0:
+                figures["scenes_per_s"] = scenes / (time.perf_counter() - wall)
+                _write_down(trainer, validation, figures, due)
+                log(trainer.step, figures)
+            if due and crew.agree(trainer.tired):
+                break
     except KeyboardInterrupt:
-        trainer.save()
+        if crew.rank == 0:
+            trainer.save()
         raise
     trainer.average.load_state_dict(trainer.best)
     return Fit(
@@ -297,3 +319,14 @@ def fit(
         effective_rank=trainer.best_validation.get("effective_rank", 0.0),
         cpu_minutes=trainer.cpu_s / 60,
     )
+
+
+def _write_down(trainer: Trainer, validation: BatchSource, figures: dict[str, float], due: bool) -> None:
+    """Validates where that is due, and saves then and every 100 steps."""
+    if due:
+        figures |= {f"val/{k}": v for k, v in trainer.judge(validation).items()}
+        line = {"step": trainer.step, "cpu_s": trainer.cpu_s, **figures}
+        with (trainer.run / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    if due or trainer.step % SAVE_EVERY == 0:
+        trainer.save()

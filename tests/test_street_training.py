@@ -56,7 +56,7 @@ def test_every_parameter_learns_from_plain_windows_and_branches_together() -> No
         assert torch.isfinite(loss)
         loss.backward()
         learned[name] = set(terms)
-    common = {"joint", "marginal", "central", "nll", "choice", "exists"}
+    common = {"joint", "marginal", "central", "nll", "choice", "exists", "overlap", "off_lane"}
     assert learned["plain"] == common | {"crossing", "occupancy", "latent", "collapse"}
     assert learned["branched"] == common | {"response"}
     deaf = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]

@@ -15,6 +15,7 @@ from drivewm import __version__
 from drivewm.bundle import write_text
 from drivewm.calibrate import calibrate
 from drivewm.checkpoint import Bundle, load_bundle, save_bundle
+from drivewm.crew import Crew
 from drivewm.errors import InputError
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.training import Fit, Log, TrainConfig, autocasts, fit
@@ -140,8 +141,9 @@ def run_training(
     device: torch.device | None = None,
     resume: bool = False,
     log: Log = lambda step, figures: None,
-) -> Bundle:
-    """Trains, calibrates and writes the bundle into `run`."""
+    crew: Crew | None = None,
+) -> Bundle | None:
+    """Trains, calibrates and writes the bundle into `run`; in a `crew` process 0 does, others give None."""
     recipe = _recipe(training, validation, config)
     finished = run / RESULT
     if resume and finished.exists():
@@ -173,7 +175,10 @@ def run_training(
         resume=resume,
         fingerprint=recipe,
         log=log,
+        crew=crew,
     )
+    if crew is not None and crew.rank > 0:
+        return None
     bundle = Bundle(
         name=config.name,
         model=result.model.to("cpu"),

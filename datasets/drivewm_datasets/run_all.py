@@ -78,8 +78,19 @@ def _in_process(plan: RunPlan, device: str, resume: bool, messages: Any) -> None
         messages.put((plan.label, "failed", traceback.format_exc()))
 
 
-def run_all(plans: Sequence[RunPlan], *, jobs: int, device: str, resume: bool) -> list[dict[str, Any]]:
-    """Trains every plan and prints a table; `jobs` runs at a time, in processes of their own if several."""
+def run_all(
+    plans: Sequence[RunPlan],
+    *,
+    jobs: int,
+    device: str,
+    resume: bool,
+    workers: int = 1,
+    address: str | None = None,
+) -> list[dict[str, Any]]:
+    """Trains every plan and prints a table; `jobs` runs at a time, in processes of their own if several.
+
+    With `workers` each run is trained by so many processes together (see `together`).
+    """
     chosen = pick_device(device)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -97,7 +108,15 @@ def run_all(plans: Sequence[RunPlan], *, jobs: int, device: str, resume: bool) -
                 note = f"val {figures['val/min_ade']:.3f}/{figures['val/min_fde']:.3f}"
                 progress.update(tasks[label], note=note)
 
-        if jobs == 1:
+        if workers > 1:
+            from drivewm_datasets.together import Together, train_together
+
+            how = Together(workers=workers, address=address, gpu=chosen.type == "cuda")
+            for plan in plans:
+                label = plan.label
+                told = lambda s, f, label=label: show(label, s, f)  # noqa: E731
+                results.append(train_together(plan, how, resume, told))
+        elif jobs == 1:
             for plan in plans:
                 label = plan.label
                 results.append(

@@ -14,6 +14,17 @@ from drivewm.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+Room = Literal[
+    "motion",
+    "calibration",
+    "consistency",
+    "counterfactuals",
+    "common-sense",
+    "permanence",
+    "hidden-people",
+    "stability",
+    "crossing",
+]
 MAX_NAME = 40  # characters of a scene's name that are always shown
 MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
 
@@ -32,9 +43,12 @@ class Evaluate:
     """ETH/UCY leave-one-out: windows with at least two complete agents, or (mp0) at least one."""
     every: float = 0.4
     """Seconds between windows (without --protocol)."""
-    rooms: tuple[Literal["motion", "counterfactuals", "permanence", "hidden-people"], ...] = ()
-    """Examine on episodes what --weights makes of what the car knew: motion beside cv, Kalman and a fan (also
-    without --weights); the answer to the ego's plan on branches; who went out of sight; who has no track."""
+    rooms: tuple[Room, ...] = ()
+    """Examine on episodes what --weights makes of what the car knew. motion: errors beside cv, Kalman and a fan
+    (also without --weights); calibration: coverage, likelihood, mode probabilities; consistency: overlap, off
+    road; counterfactuals: the answer to the ego's plan, on branches; common-sense: surprise at the impossible;
+    permanence: who went out of sight; hidden-people: who has no track; stability: jitter, delay; crossing: how
+    early a crossing is known."""
     json: Path | None = None
     """Write the figures to this file."""
 

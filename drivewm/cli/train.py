@@ -37,6 +37,10 @@ class Train:
     """Weight of latent prediction; 0 turns the latent objective off."""
     jobs: int = 1
     """Runs trained side by side, one thread each (folds and seeds)."""
+    workers: int = 1
+    """Processes that train each run together, by Ray Train: each step learns from a batch of every one."""
+    address: str | None = None
+    """A Ray cluster that runs already, host:port or auto; it must see --data and --out by the same paths."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
     licence: str = "not stated"
@@ -58,9 +62,13 @@ class Train:
             raise InputError(
                 f"{self.out} is not empty; pass --resume to go on with it, or name another --out"
             )
-        for name, value in (("steps", self.steps), ("jobs", self.jobs)):
+        for name, value in (("steps", self.steps), ("jobs", self.jobs), ("workers", self.workers)):
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be at least 1, got {value}")
+        if self.workers > 1 and self.jobs > 1:
+            raise InputError("--workers trains one run after the other; leave out --jobs")
+        if self.address is not None and self.workers == 1:
+            raise InputError("--address is for --workers; ask for at least 2")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate must lie between 0 and 1, got {self.learning_rate:g}")
         if self.latent is not None and not 0 <= self.latent < math.inf:
@@ -81,7 +89,14 @@ class Train:
             parts_left_out=self.without,
             weights=self._weights(),
         )
-        results = run_all(plans, jobs=self.jobs, device=self.device, resume=self.resume)
+        results = run_all(
+            plans,
+            jobs=self.jobs,
+            device=self.device,
+            resume=self.resume,
+            workers=self.workers,
+            address=self.address,
+        )
         if self.json:
             write_json(self.json, {"runs": results})
         return 0

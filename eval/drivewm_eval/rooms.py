@@ -7,18 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from drivewm.checkpoint import load_bundle
 from drivewm.errors import InputError
 from drivewm.forecaster import TorchForecaster
 from drivewm.timing import TimeGrid
 from drivewm_datasets.drive import Drive
+from drivewm_datasets.drive_scenes import Moment, moment_at
 from drivewm_datasets.material import read_material
+from drivewm_eval.calibration import calibration, tuned_kalman
+from drivewm_eval.common_sense import common_sense
+from drivewm_eval.consistency import off_road, overlap
 from drivewm_eval.counterfactuals import answers, counterfactuals
+from drivewm_eval.crossing_lead import crossing_lead, forecast_score, straight_score, watched
+from drivewm_eval.drivable import DrivableArea
 from drivewm_eval.hidden_people import hidden_people
-from drivewm_eval.motion import motion
+from drivewm_eval.motion import moments, motion
 from drivewm_eval.permanence import permanence
+from drivewm_eval.stability import jitter, reaction_delay, reactions
 
 AT_ONCE = 16
+EVERY_S = 1.2
+DENSE = 24  # drives that are looked at tick by tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +42,14 @@ class Subject:
 
     def forecast(self, scenes: Sequence[Any]) -> list[Any]:
         """One forecast a scene, in batches."""
-        model = self._model()
+        model = self.torch()
         return [f for i in range(0, len(scenes), AT_ONCE) for f in model(scenes[i : i + AT_ONCE])]
 
     def imagine(self, scenes: Sequence[Any]) -> list[list[Any]]:
-        return self._model().imagine(scenes)
+        return self.torch().imagine(scenes)
 
-    def _model(self) -> TorchForecaster:
+    def torch(self) -> TorchForecaster:
+        """The model; InputError where there is none."""
         if self.model is None:
             raise InputError("this room examines a model; give --weights")
         return self.model
@@ -84,12 +96,63 @@ def _hidden_people(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
     return hidden_people(drives, subject.forecast, subject.grid)
 
 
+def _calibration(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
+    """The Kalman filter beside the model is tuned on every second drive; the others are judged."""
+    tuned = tuned_kalman(_moments(drives[::2], subject), np.asarray(subject.grid.horizons))
+    asked = _moments(drives[1::2] or drives, subject)
+    return calibration(asked, subject.forecast([m.scene for m in asked]), tuned)
+
+
+def _consistency(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
+    asked = _moments(drives, subject)
+    forecasts = subject.forecast([m.scene for m in asked])
+    return {"overlap": overlap(asked, forecasts), "off_road": off_road(asked, forecasts)}
+
+
+def _stability(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
+    """Jitter between ticks 0.4 s apart, of some drives, and the delay after a turn or a stop."""
+    some = drives[:DENSE]
+    scenes, forecasts, delays = [], [], []
+    for drive in some:
+        ticks = [moment_at(drive, frame, subject.grid) for frame in range(12, drive.frames, 4)]
+        said = subject.forecast([m.scene for m in ticks])
+        scenes += [m.scene for m in ticks]
+        forecasts += said
+        delays += reactions(drive, ticks, said)
+    return {"jitter": jitter(scenes, forecasts), "delay": reaction_delay(delays)}
+
+
+def _crossing(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
+    people = []
+    for drive in drives:
+        area = DrivableArea(drive.road_map)
+        ticks = [moment_at(drive, frame, subject.grid) for frame in range(12, drive.frames, 4)]
+        said = subject.forecast([m.scene for m in ticks])
+        ours = [forecast_score(m, f) for m, f in zip(ticks, said, strict=True)]
+        straight = [straight_score(m, f, area) for m, f in zip(ticks, said, strict=True)]
+        people += watched(ticks, [ours, straight])
+    return {"model": crossing_lead(people, 0), "constant_velocity": crossing_lead(people, 1)}
+
+
+def _common_sense(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
+    return common_sense(drives, subject.torch())
+
+
 ROOMS: dict[str, Room] = {
     "motion": _motion,
+    "calibration": _calibration,
+    "consistency": _consistency,
     "counterfactuals": _counterfactuals,
+    "common-sense": _common_sense,
     "permanence": _permanence,
     "hidden-people": _hidden_people,
+    "stability": _stability,
+    "crossing": _crossing,
 }
+
+
+def _moments(drives: Sequence[Drive], subject: Subject) -> list[Moment]:
+    return [m for listed in moments(drives, subject.grid, EVERY_S, subject.sees_grids) for m in listed]
 
 
 def read_drives(paths: Sequence[Path], *, bev: bool, progress: Callable[[int, int], None]) -> list[Drive]:
