@@ -48,6 +48,7 @@ class BevSpec:
     free_directions: int = 400  # around the sensor, for `free`; a lidar with fewer azimuths leaves gaps
     max_range: float = 60.0  # m of ground from the sensor
     past_ages: tuple[float, ...] = (0.2, 0.4, 0.8)  # s
+    own: tuple[str, ...] = ()  # a stack's own channels, in place of those that are made here from points
 
     def __post_init__(self) -> None:
         if self.resolution <= 0 or self.max_range <= 0 or self.free_directions < 4:
@@ -74,7 +75,7 @@ class BevSpec:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return (*CURRENT, *(f"past_{age:g}" for age in self.past_ages))
+        return self.own or (*CURRENT, *(f"past_{age:g}" for age in self.past_ages))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,6 +87,8 @@ class BevSpec:
     def scale(self) -> Float32[ndarray, "C"]:
         """What one unit of a quantised channel stands for: 1 where there is only yes and no."""
         scale = np.ones(len(self.channels), np.float32)
+        if self.own:
+            return scale
         scale[CURRENT.index("height")] = self.obstacle_heights[1] / 255
         scale[CURRENT.index("density")] = LOG_COUNT[-1] / 255
         return scale
@@ -160,6 +163,10 @@ def bev_features(
     frame; past: earlier sweeps, already in that frame, with their age in seconds. Points that are not
     finite count as absent.
     """
+    if spec.own:
+        raise ValueError(
+            f"the channels {', '.join(spec.own)} are a stack's own; they are not made from points"
+        )
     _, h, w = spec.shape
     points = points_ego.astype(np.float64)
     points = points[np.isfinite(points).all(axis=1)]

@@ -164,7 +164,9 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.average.state_dict())
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            (p for p in self.model.parameters() if p.requires_grad),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
         )
         self.step = 0
         self.best_step = 0
@@ -272,11 +274,13 @@ def fit(
     fingerprint: str = "",
     log: Log = lambda step, figures: None,
     crew: Crew | None = None,
+    anchored: bool = False,
 ) -> Fit:
     """Trains a model to the end of its schedule and gives back the best weight average by validation.
 
     `fingerprint` stands for everything else that decides the outcome (data, augmentation, ...): a
-    checkpoint with another one is not resumed. With `patience` it ends earlier.
+    checkpoint with another one is not resumed. With `patience` it ends earlier. `anchored` keeps the anchors
+    that the model has, as where it starts from trained weights.
     Figures go to `run/metrics.jsonl` and to `log`; a checkpoint is written every 100 steps,
     at every validation and on Ctrl-C. In a `crew` process 0 alone validates, writes and logs, and what it
     gives back is what counts.
@@ -289,7 +293,8 @@ def fit(
     else:
         if crew.rank == 0:
             (run / "metrics.jsonl").unlink(missing_ok=True)
-        set_anchors(trainer.model, source, config.seed)
+        if not anchored:
+            set_anchors(trainer.model, source, config.seed)
         trainer.start_averages()
     began, spent = time.process_time(), trainer.cpu_s
     wall, scenes = time.perf_counter(), 0

@@ -295,3 +295,27 @@ def test_the_command_trains_and_refuses_a_used_folder(
     capsys.readouterr()
     assert main([*arguments[:-1], "4", "--resume"]) == 2  # finished, but with other settings
     assert "other settings" in capsys.readouterr().err
+
+
+def test_a_run_starts_from_a_bundle_and_only_what_is_named_learns(data: Path, tmp_path: Path) -> None:
+    recordings = read_recordings(data)
+    first = RunConfig(
+        name="first", model=TINY, train=TrainConfig(steps=2, validate_every=2), augmentation=PEDESTRIANS
+    )
+    run_training(recordings[:2], recordings[2:], first, tmp_path / "first")
+    again = replace(first, init=str(tmp_path / "first"), only=("decoder",))
+    run_training(recordings[:2], recordings[2:], again, tmp_path / "second")
+    before = load_bundle(tmp_path / "first").model.state_dict()
+    after = load_bundle(tmp_path / "second").model.state_dict()
+    changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert changed
+    assert all(name.startswith("decoder") for name in changed)
+
+
+def test_weights_that_nobody_has_cannot_learn(data: Path, tmp_path: Path) -> None:
+    recordings = read_recordings(data)
+    config = RunConfig(
+        name="first", model=TINY, train=TrainConfig(steps=1, validate_every=1), augmentation=PEDESTRIANS
+    )
+    with pytest.raises(InputError, match="--only"):
+        run_training(recordings[:2], recordings[2:], replace(config, only=("nose",)), tmp_path / "second")

@@ -51,6 +51,8 @@ class RunConfig:
     every: float = 0.4  # seconds between training windows
     validate_every_s: float = 0.4  # seconds between validation windows
     licence: str = "not stated"
+    init: str | None = None  # a bundle whose weights it starts from, where names and shapes agree
+    only: tuple[str, ...] = ()  # beginnings of the names of the weights that learn; empty: all
 
 
 def split_by_scene(recordings: Sequence[M]) -> tuple[list[M], list[M]]:
@@ -165,8 +167,9 @@ def run_training(
     torch.manual_seed(config.train.seed)
     source = training_source(windows, layout, config)
     check = validation_source(held, layout, config)
+    model, anchored = _start(config)
     result = fit(
-        WorldModel(config.model),
+        model,
         source,
         check,
         config.train,
@@ -176,6 +179,7 @@ def run_training(
         fingerprint=recipe,
         log=log,
         crew=crew,
+        anchored=anchored,
     )
     if crew is not None and crew.rank > 0:
         return None
@@ -191,6 +195,25 @@ def run_training(
     result_json = {"hash": saved.hash, "fingerprint": recipe, **saved.provenance}
     write_text(run / RESULT, json.dumps(result_json, indent=1))
     return saved
+
+
+def _start(config: RunConfig) -> tuple[WorldModel, bool]:
+    """The model to begin with, and whether it has its anchors. InputError where nothing fits or learns."""
+    model, anchored = WorldModel(config.model), False
+    if config.init is not None:
+        have = load_bundle(config.init).model.state_dict()
+        mine = model.state_dict()
+        fits = {name: w for name, w in have.items() if name in mine and mine[name].shape == w.shape}
+        if not fits:
+            raise InputError(f"--init {config.init}: none of its weights fits this preset; use another")
+        model.load_state_dict(fits, strict=False)
+        anchored = "anchors" in fits
+    if config.only:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(config.only))
+        if not any(p.requires_grad for p in model.parameters()):
+            raise InputError(f"--only {' '.join(config.only)}: no weight is named so")
+    return model, anchored
 
 
 def _recipe(training: Sequence[Material], validation: Sequence[Material], config: RunConfig) -> str:

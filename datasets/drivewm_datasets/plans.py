@@ -114,6 +114,8 @@ def plan_runs(
     validation: Sequence[Path] = (),
     parts_left_out: Sequence[Part] = (),
     weights: Mapping[str, float] | None = None,
+    init: str | None = None,
+    only: Sequence[str] = (),
 ) -> list[RunPlan]:
     """The runs in the order in which they are trained: seed by seed, fold by fold.
 
@@ -124,6 +126,7 @@ def plan_runs(
         for fold in TEST_SCENES if protocol else (None,):
             recipe = eth_ucy(name or f"{preset}-eth-ucy-{fold}") if fold else PRESETS[preset](name or preset)
             recipe = replace(without(recipe, parts_left_out), weights=dict(weights or {}))
+            recipe = replace(recipe, init=init, only=tuple(only))
             changes = {"seed": seed, "steps": steps, "learning_rate": learning_rate}
             train = replace(recipe.train, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
             if latent is not None:

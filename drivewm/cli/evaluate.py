@@ -44,11 +44,11 @@ class Evaluate:
     every: float = 0.4
     """Seconds between windows (without --protocol)."""
     rooms: tuple[Room, ...] = ()
-    """Examine on episodes what --weights makes of what the car knew. motion: errors beside cv, Kalman and a fan
-    (also without --weights); calibration: coverage, likelihood, mode probabilities; consistency: overlap, off
-    road; counterfactuals: the answer to the ego's plan, on branches; common-sense: surprise at the impossible;
-    permanence: who went out of sight; hidden-people: who has no track; stability: jitter, delay; crossing: how
-    early a crossing is known."""
+    """Examine on episodes what --weights makes of what the car knew. motion: errors beside cv, Kalman and a
+    fan (also without --weights); calibration: coverage, likelihood, mode probabilities; consistency: overlap,
+    off road; counterfactuals: the answer to the ego's plan, on branches; common-sense: surprise at the
+    impossible; permanence: who went out of sight; hidden-people: who has no track; stability: jitter, delay;
+    crossing: how early one is known."""
     json: Path | None = None
     """Write the figures to this file."""
 

@@ -27,6 +27,10 @@ class Train:
     """Parts to leave out, to see what each of them is worth."""
     protocol: Literal["eth-ucy"] | None = None
     """Train the five leave-one-out folds, each into OUT/FOLD/seedN."""
+    init: str | None = None
+    """A bundle to start from: weights whose name and shape agree are taken over."""
+    only: tuple[str, ...] = ()
+    """Weights that learn, by the beginning of their names (encoder.bev.adapter, ...); default: all."""
     seeds: tuple[int, ...] = (0,)
     """Seeds; with --protocol every fold is trained with each."""
     steps: int | None = None
@@ -88,6 +92,8 @@ class Train:
             validation=self.validation,
             parts_left_out=self.without,
             weights=self._weights(),
+            init=self.init,
+            only=self.only,
         )
         results = run_all(
             plans,

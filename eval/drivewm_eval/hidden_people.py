@@ -92,7 +92,9 @@ def sightings(
             raise ValueError("the model forecasts no occupancy")
         found = peaks(occupancy.probability[UNTRACKED, 0], occupancy.spec)
         inside = [(p, s) for p, s in found if np.hypot(*p) <= WITHIN_M]
-        ticks.append([Peak(frame=moment.frame, place=from_frame(p, ego), score=s) for p, s in inside])
+        ticks.append(
+            [Peak(frame=moment.frame, place=from_frame(p[None], ego[None])[0], score=s) for p, s in inside]
+        )
     claims: list[Peak] = []
     best: dict[int, float] = {}
     asked: set[int] = set()
@@ -118,7 +120,7 @@ def untracked(moment: Moment) -> ndarray:
     if ego is None:
         return np.zeros(0, np.int64)
     walks = (true.kind == Kind.PEDESTRIAN) & true.there[:, moment.frame]
-    local = to_frame(true.pose[:, moment.frame, :2], ego)
+    local = to_frame(true.pose[:, moment.frame, :2], ego[None])
     spec = BevSpec()
     inside = (local[:, 0] > spec.x_range[0]) & (local[:, 0] < spec.x_range[1])
     inside &= (np.abs(local[:, 1]) < spec.y_range[1]) & (np.hypot(*local.T) <= WITHIN_M)

@@ -23,7 +23,8 @@ def walkable_cells(moment: Moment, spec: BevSpec) -> Bool[ndarray, "H W"]:
     ego = moment.scene.ego_pose
     lines = split_lines(moment.scene.road_map)
     points = lines.points[np.isin(lines.kind, WALKED)].reshape(-1, 2)
-    centers = from_frame(cell_centers(spec), np.zeros(3) if ego is None else ego).reshape(-1, 2)
+    frame = np.zeros((1, 3)) if ego is None else ego[None]
+    centers = from_frame(cell_centers(spec).reshape(-1, 2), frame)
     _, h, w = spec.shape
     if len(points) == 0:
         return np.zeros((h, w), bool)
@@ -49,7 +50,8 @@ def hidden_later(moment: Moment, spec: BevSpec, ahead: int) -> Bool[ndarray, "H 
     known = np.zeros(len(true.ids), bool)
     known[moment.there.who[moment.there.who >= 0]] = True
     chosen = (true.kind == Kind.PEDESTRIAN) & ~known & true.there[:, later]
-    local = to_frame(true.pose[chosen, later, :2], np.zeros(3) if ego is None else ego)
+    frame = np.zeros((1, 3)) if ego is None else ego[None]
+    local = to_frame(true.pose[chosen, later, :2], frame)
     i = np.floor((local[:, 0] - spec.x_range[0]) / spec.resolution).astype(np.int64)
     j = np.floor((local[:, 1] - spec.y_range[0]) / spec.resolution).astype(np.int64)
     _, h, w = spec.shape
