@@ -23,12 +23,19 @@ if TYPE_CHECKING:
     from drivewm_eval.bench.simulator import SimulatorSpeed
     from drivewm_sim.carla_client.connection import Server
 
+TRAIN_AGENTS = 32
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    what: tyro.conf.Positional[Literal["simulator", "endurance"]]
+    what: tyro.conf.Positional[Literal["simulator", "endurance", "train"]]
     """simulator: its speed on one core, as a whole and part by part, with 45 vehicles and 100 pedestrians.
-    endurance: contacts, limits, stops and served traffic over hours without an ego."""
+    endurance: contacts, limits, stops and served traffic over hours without an ego. train: scenes a second
+    that a preset learns from, made-up ones with 32 agents, the map and (base) the bird's-eye grid."""
+    preset: Literal["nano", "base"] = "base"
+    """What train trains."""
+    threads: int = 0
+    """Threads of train; 0: one a processor."""
     backend: Literal["embedded", "carla"] = "embedded"
     """carla: simulator measures a CARLA 0.9.16 server with 30 vehicles and 60 walkers, without and with a
     lidar. It is a stand-in started for it, unless --host or --port name one."""
@@ -40,7 +47,7 @@ class Bench:
     """Towns, or .xodr files (default: grid for simulator, all shipped towns for endurance). A CARLA server
     that is named loads its own town of that name (default: the one that is loaded)."""
     seconds: float = 120.0
-    """Simulated seconds over which simulator measures."""
+    """Simulated seconds over which simulator measures; seconds that train takes."""
     hours: float = 1.0
     """Simulated hours that endurance runs in each town."""
     seed: int = 0
@@ -49,6 +56,8 @@ class Bench:
     """Write the figures to this file."""
 
     def run(self) -> int:
+        if self.what == "train":
+            return self._train()
         self._check()
         console = terminal()
         before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -56,6 +65,33 @@ class Bench:
         after = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         if self.json:
             write_json(self.json, {**figures, "load_average": [before, after]})
+        return 0
+
+    def _train(self) -> int:
+        import torch
+        from rich.table import Table
+
+        from drivewm_datasets.run_all import pick_device
+        from drivewm_eval.bench.training import training_speed
+
+        if not 1 <= self.seconds <= 3600:
+            raise InputError(f"--seconds must lie between 1 and 3600, got {self.seconds}")
+        if self.threads < 0:
+            raise InputError(f"--threads must not be negative, got {self.threads}")
+        check_file("--json", self.json)
+        torch.set_num_threads(self.threads or os.cpu_count() or 1)
+        console = terminal()
+        with console.status(f"training {self.preset} for {self.seconds:g} s"):
+            device = pick_device("auto")
+            speed = training_speed(
+                self.preset, agents=TRAIN_AGENTS, seconds=self.seconds, seed=self.seed, device=device
+            )
+        table = Table(title="training speed", show_header=False)
+        for name, value in asdict(speed).items():
+            table.add_row(name.replace("_", " "), f"{value:.3g}" if isinstance(value, float) else str(value))
+        console.print(table)
+        if self.json:
+            write_json(self.json, asdict(speed))
         return 0
 
     def _check(self) -> None:
