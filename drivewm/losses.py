@@ -10,6 +10,9 @@ from torch import Tensor
 LOG_2PI = math.log(2 * math.pi)
 STILL_M = 0.01
 """Who is displaced by less between two plans is not affected by them."""
+AFFECTED_M = 0.3
+"""Who is displaced by more is."""
+STEADY = 4.0  # how much the steadiness of the unaffected counts beside the response of the affected
 
 
 def displacement(position: Tensor, future_BAF2: Tensor) -> Tensor:
@@ -103,25 +106,41 @@ def variance_covariance(latent_ND: Tensor) -> Tensor:
     return torch.relu(1 - spread).mean() + (off**2).sum() / latent_ND.shape[1]
 
 
+def true_change(future_NAF2: Tensor, target_NA: Tensor, plans: int) -> tuple[Tensor, Tensor]:
+    """How the truth changes from each plan to the one before it, B G A F 2, and whose is known, B 1 A."""
+    truth = future_NAF2.unflatten(0, (-1, plans))
+    known = target_NA.unflatten(0, (-1, plans)).amin(1, keepdim=True)
+    return truth - truth.roll(1, 1), known
+
+
+def affected(future_NAF2: Tensor, target_NA: Tensor, plans: int) -> Tensor:
+    """1 for agents whose truth depends on the plan, under every plan of their scene: N A."""
+    change, known = true_change(future_NAF2, target_NA, plans)
+    far = (change.norm(dim=-1).amax((1, 3)) > AFFECTED_M)[:, None] * known
+    return far.expand(-1, plans, -1).flatten(0, 1)
+
+
 def plan_response(
     position_NKAF2: Tensor, future: Tensor, target: Tensor, plans: int, winner_B: Tensor
 ) -> Tensor:
     """How wrongly the forecast changes from plan to plan, per agent and step (m).
 
-    In the mode that came closest the change should be the true one. Who truly stays as he is under two plans
-    should stay so in every mode.
+    In the mode that came closest the change of those who are truly affected should be the true one. Who truly
+    stays as he is under two plans should stay so in every mode. Each of the two counts as a mean over its own
+    agents: few are affected, and they are what it is about.
     """
-    position, truth = position_NKAF2.unflatten(0, (-1, plans)), future.unflatten(0, (-1, plans))
-    known = target.unflatten(0, (-1, plans)).amin(1)
+    position = position_NKAF2.unflatten(0, (-1, plans))
     moved = position - position.roll(1, 1)
-    truly = truth - truth.roll(1, 1)
-    still = ((truly**2).sum(-1).amax(-1) < STILL_M**2).float()[:, :, None] * known[:, None, None]
+    truly, known = true_change(future, target, plans)
+    farthest = truly.norm(dim=-1).amax(-1)  # B G A
+    concerned = (farthest > AFFECTED_M) * known
+    still = ((farthest < STILL_M) * known)[:, :, None]
     pick = winner_B[:, None, None, None, None, None].expand(-1, plans, 1, *moved.shape[3:])
     wrong = torch.sqrt(((moved.gather(2, pick)[:, :, 0] - truly) ** 2).sum(-1) + 1e-4).mean(-1) - 1e-2
     stray = torch.sqrt((moved**2).sum(-1) + 1e-4).mean(-1) - 1e-2
-    affected = (wrong * known[:, None]).sum() / (known.sum() * plans).clamp(min=1.0)
-    unaffected = (stray * still).sum() / (still.sum() * position.shape[2]).clamp(min=1.0)
-    return affected + unaffected
+    response = (wrong * concerned).sum() / concerned.sum().clamp(min=1.0)
+    steadiness = (stray * still).sum() / (still.sum() * position.shape[2]).clamp(min=1.0)
+    return response + STEADY * steadiness
 
 
 def hazard(logit_BAF: Tensor, step_BA: Tensor, known_BA: Tensor) -> Tensor:

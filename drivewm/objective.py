@@ -29,6 +29,7 @@ class ObjectiveConfig:
     # vehicles are several times larger. Pedestrians who have to do with the road count more than others.
     kind_weight: tuple[float, float, float] = (1.0, 0.5, 0.35)
     meeting_weight: float = 3.0
+    affected_weight: float = 4.0  # times so much where the truth depends on the plan
     response: float = 0.5  # of the forecast to the ego's plan, on branches
     exists: float = 0.1
     crossing: float = 0.2
@@ -55,6 +56,9 @@ def objective(
     joint = losses.displacement(out.joint_position, future)
     marginal = losses.displacement(out.marginal_position, future)
     counts = target * _weights(batch, config, device)
+    if batch.plans > 1:
+        moved = losses.affected(future, target, batch.plans)
+        counts = counts * (1 + (config.affected_weight - 1) * moved)
     terms = {
         "joint": config.joint * losses.best_of(joint, counts, temperature, True, batch.plans),
         "marginal": config.marginal * losses.best_of(marginal, counts, temperature, False, batch.plans),

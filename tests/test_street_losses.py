@@ -45,11 +45,12 @@ def test_only_the_mode_that_came_closest_must_answer() -> None:
 
 
 def test_who_is_not_affected_must_stay_in_every_mode() -> None:
-    """Truly the same under both plans. Mode 1 strays by 3.75 m on average: half of the two modes do."""
+    """Truly the same under both plans. Mode 1 strays by 3.75 m on average: half of the two modes do, and it
+    counts by the weight of steadiness."""
     truth = futures(5.0, 5.0)
     position = torch.stack([truth, futures(8.0, 2.0)], dim=1)
     loss = losses.plan_response(position, truth, torch.ones(2, 1), 2, torch.zeros(1, dtype=torch.long))
-    assert float(loss) == pytest.approx(3.75 / 2, abs=0.02)
+    assert float(loss) == pytest.approx(losses.STEADY * 3.75 / 2, abs=0.08)
 
 
 def test_whose_future_is_unknown_under_one_plan_teaches_nothing() -> None:
@@ -58,6 +59,18 @@ def test_whose_future_is_unknown_under_one_plan_teaches_nothing() -> None:
     deaf = futures(8.0, 8.0)[:, None]
     loss = losses.plan_response(deaf, truth, target, 2, torch.zeros(1, dtype=torch.long))
     assert float(loss) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_few_who_are_affected_are_not_drowned_by_the_many_who_are_not() -> None:
+    """One of four moves with the plan, and the forecast is deaf: the loss is that one's whole error."""
+    moves, stays = futures(8.0, 2.0), futures(5.0, 5.0)
+    truth = torch.cat([moves, stays, stays, stays], dim=1)
+    deaf = torch.cat([futures(8.0, 8.0), stays, stays, stays], dim=1)[:, None]
+    winner = torch.zeros(1, dtype=torch.long)
+    alone = losses.plan_response(deaf[:, :, :1], moves, torch.ones(2, 1), 2, winner)
+    among = losses.plan_response(deaf, truth, torch.ones(2, 4), 2, winner)
+    assert float(among) == pytest.approx(float(alone), abs=1e-4)
+    assert losses.affected(truth, torch.ones(2, 4), 2).tolist() == [[1.0, 0.0, 0.0, 0.0]] * 2
 
 
 def test_the_hazard_is_minus_log_of_the_step_in_which_it_happened() -> None:
