@@ -70,6 +70,8 @@ def user() -> Iterator[Any]:
 
     def start(*command: str) -> tuple[subprocess.Popen[str], int]:
         code = (
+            # Tests may run in the background of a shell, which then ignores Ctrl-C, and so would this one.
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
             "import sys, time; from drivewm_sim.carla_client.servers import Launch, _Kept; "
             f"kept = _Kept(Launch(command={command!r}, first_port=23000)); "
             "print(kept.server_pid, flush=True); time.sleep(1000)"

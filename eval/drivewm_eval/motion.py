@@ -65,8 +65,9 @@ class Sums:
             **dict(zip(("joint_min_ade", "joint_min_fde"), displacement.best_joint(joint), strict=True)),
             **dict(zip(("min_ade", "min_fde"), displacement.best_per_agent(marginal), strict=True)),
         }
-        top = displacement.most_likely(marginal, forecast.marginal_probability[:, who])
-        found |= dict(zip(("top1_ade", "top1_fde"), top, strict=True))
+        # The forecast's own word for the most likely: the candidate with most probability around it.
+        top = displacement.errors(forecast.most_likely[None, who], truth)[0]
+        found |= {"top1_ade": top.mean(-1), "top1_fde": top[:, -1]}
         for name, values in found.items():
             self.values[name] += np.asarray(values).tolist()
 
