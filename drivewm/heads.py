@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -21,8 +20,3 @@ class StreetHeads(nn.Module):
     def forward(self, z_BAD: Tensor, latent_BGAJD: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of existence B A, and of the hazard in each step B G A F."""
         return self.exists(z_BAD)[..., 0], self.crossing(latent_BGAJD).flatten(-2)
-
-
-def crossing_probability(hazard_logit: Tensor) -> Tensor:
-    """Probability of having stepped on the road by each step, from the hazards of the steps."""
-    return 1 - torch.exp(torch.cumsum(nn.functional.logsigmoid(-hazard_logit), dim=-1))

@@ -201,6 +201,11 @@ def sigmoid(logit: ndarray) -> ndarray:
     return 0.5 * (1 + np.tanh(0.5 * logit))
 
 
+def happened_by(hazard: Float[ndarray, "*b F"]) -> Float[ndarray, "*b F"]:
+    """Probability that something has happened by each step, from the hazards of the steps."""
+    return 1 - np.cumprod(1 - hazard, axis=-1)
+
+
 def _existence(outputs: dict[str, ndarray], index: int, agents: int) -> ndarray | None:
     if "existence_logit" not in outputs:
         return None
@@ -211,8 +216,7 @@ def _crossing(outputs: dict[str, ndarray], index: int, kind: Int[ndarray, "A"]) 
     """Probability of having stepped on the road by each step; 0 for all but pedestrians."""
     if "crossing_logit" not in outputs:
         return None
-    hazard = sigmoid(outputs["crossing_logit"][index, : len(kind)].astype(np.float64))
-    by_then = 1 - np.cumprod(1 - hazard, axis=-1)
+    by_then = happened_by(sigmoid(outputs["crossing_logit"][index, : len(kind)].astype(np.float64)))
     return np.where((kind == Kind.PEDESTRIAN)[:, None], by_then, 0.0)
 
 

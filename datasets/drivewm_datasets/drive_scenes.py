@@ -13,7 +13,7 @@ from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import EgoPlan, Kind, Provenance, Scene
 from drivewm_datasets.drive import FRAME_S, Branch, Drive
-from drivewm_datasets.street_windows import Present, present_at
+from drivewm_datasets.street_windows import Present, present_at, seen_past, what_followed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,30 +48,16 @@ def moment_at(
     behaved.
     """
     there = present_at(drive, frame)
-    steps = np.round(np.asarray(grid.horizons) / FRAME_S).astype(np.int64)
-    if branches:
-        sources = [(b.pose, b.there, steps - 1) for b in branches]
-    else:
-        sources = [(drive.true.pose, drive.true.there, frame + steps)]
-    futures, known, poses, valid = [], [], [], []
-    for pose, present, index in sources:
-        inside = index < pose.shape[1]
-        at = np.minimum(index, pose.shape[1] - 1)
-        whole = (present[there.who][:, at] & inside).all(axis=1) & (there.who >= 0)
-        futures.append(np.where(whole[:, None, None], pose[there.who][:, at, :2], 0.0))
-        known.append(whole)
-        ego = np.logical_and.accumulate(present[drive.ego, at] & inside)
-        poses.append(np.where(ego[:, None], pose[drive.ego, at], 0.0))
-        valid.append(ego)
-    plan = EgoPlan(pose=np.stack(poses), valid=np.stack(valid)) if branches else None
+    followed = what_followed(drive, frame, grid, there.who, branches)
+    plan = EgoPlan(pose=followed.plan, valid=followed.plan_valid) if branches else None
     return Moment(
         drive=drive,
         frame=frame,
         scene=scene_of(drive, frame, grid, there, plan=plan, bev=bev),
         there=there,
-        plans=tuple(b.plan for b in branches) or ("recorded",),
-        future=np.stack(futures),
-        known=np.stack(known),
+        plans=followed.names,
+        future=followed.future,
+        known=followed.known,
     )
 
 
@@ -80,11 +66,7 @@ def scene_of(
 ) -> Scene:
     """The scene at a frame, from the past alone."""
     seen = drive.seen
-    ages = np.round(np.asarray(grid.ages) / FRAME_S).astype(np.int64)
-    past = np.clip(frame - ages, 0, None)
-    valid = seen.there[there.rows][:, past] & (frame - ages >= 0)
-    position = seen.pose[there.rows][:, past, :2]
-    position[:, 0], valid[:, 0] = there.place, True
+    position, valid = seen_past(drive, frame, there, grid)
     tracks = tracks_from_positions(
         position=position,
         valid=valid,

@@ -13,9 +13,10 @@ from drivewm.bev import OCCUPANCY_TIMES_S, BevSpec
 from drivewm.context import signal_states
 from drivewm.frames import rotate, wrap_angle
 from drivewm.history import SAME_M, VELOCITY_S
+from drivewm.timing import TimeGrid
 from drivewm.types import Kind
 from drivewm_datasets.drive import FRAME_S, Branch, Drive, forecast_kinds
-from drivewm_datasets.windows import TimeLayout, TrainingWindow, learnable
+from drivewm_datasets.windows import TimeLayout, TrainingWindow
 
 CARRY_S = 3.0
 """So long a track that ended is carried on at its last velocity."""
@@ -142,6 +143,55 @@ def carried_on(
     return xy[last] + velocity * (frame - last)
 
 
+def seen_past(
+    drive: Drive, frame: int, there: Present, grid: TimeGrid
+) -> tuple[Float[ndarray, "A S 2"], Bool[ndarray, "A S"]]:
+    """The history slots as the car filled them, in the scene frame; a lost one is carried on in slot 0."""
+    ages = np.round(np.asarray(grid.ages) / FRAME_S).astype(np.int64)
+    past = np.clip(frame - ages, 0, None)
+    valid = drive.seen.there[there.rows][:, past] & (frame - ages >= 0)
+    place = drive.seen.pose[there.rows][:, past, :2]
+    place[:, 0], valid[:, 0] = there.place, True
+    return place, valid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What followed a frame, in the scene frame, as recorded or under each branch's plan; 0 where unknown."""
+
+    plan: Float[ndarray, "G F 3"]  # where the ego went
+    plan_valid: Bool[ndarray, "G F"]
+    names: tuple[str, ...]
+    future: Float[ndarray, "G A F 2"]
+    known: Bool[ndarray, "G A"]  # the whole future
+
+
+def what_followed(
+    drive: Drive, frame: int, grid: TimeGrid, who: Int[ndarray, "A"], branches: Sequence[Branch] = ()
+) -> Followed:
+    """What became of these agents (rows of the true cast, -1 unknown) and of the ego."""
+    steps = np.round(np.asarray(grid.horizons) / FRAME_S).astype(np.int64)
+    sources = [(b.pose, b.there, steps - 1) for b in branches]
+    sources = sources or [(drive.true.pose, drive.true.there, frame + steps)]
+    plan, plan_valid, future, known = [], [], [], []
+    for pose, there, index in sources:
+        inside = index < pose.shape[1]
+        at = np.minimum(index, pose.shape[1] - 1)
+        ego = np.logical_and.accumulate(there[drive.ego, at] & inside)
+        plan.append(np.where(ego[:, None], pose[drive.ego, at], 0.0))
+        plan_valid.append(ego)
+        whole = (there[who][:, at] & inside).all(axis=1) & (who >= 0)
+        known.append(whole)
+        future.append(np.where(whole[:, None, None], pose[who][:, at, :2], 0.0))
+    return Followed(
+        plan=np.stack(plan),
+        plan_valid=np.stack(plan_valid),
+        names=tuple(b.plan for b in branches) or ("recorded",),
+        future=np.stack(future),
+        known=np.stack(known),
+    )
+
+
 def street_windows(
     drive: Drive, layout: TimeLayout, every: float, *, branches: bool = False
 ) -> Iterator[TrainingWindow]:
@@ -197,15 +247,11 @@ def _street_part(
     origin: Float[ndarray, "2"],
     branches: Sequence[Branch],
 ) -> StreetPart:
-    seen, true, who = drive.seen, drive.true, there.who
-    ages = np.round(np.asarray(layout.grid.ages) / FRAME_S).astype(np.int64)
-    past = np.clip(frame - ages, 0, None)
-    valid = seen.there[there.rows][:, past] & (frame - ages >= 0)
-    history = seen.pose[there.rows][:, past, :2] - origin
-    history[:, 0], valid[:, 0] = there.place - origin, True
+    true, who = drive.true, there.who
+    history, valid = seen_past(drive, frame, there, layout.grid)
     steps = frame + np.round(np.asarray(layout.grid.horizons) / FRAME_S).astype(np.int64)
     exists = (who >= 0) & true.there[who, frame]
-    plan, plan_valid, names, future, known = _plans(drive, steps, frame, who, origin, branches)
+    followed = what_followed(drive, frame, layout.grid, who, branches)
     others, others_valid = _others(drive, frame, origin)
     tracked = np.zeros(len(true.ids), bool)
     tracked[who[who >= 0]] = True
@@ -214,7 +260,7 @@ def _street_part(
     state = signal_states(drive.road_map, drive.signals[frame])
     ego = np.flatnonzero((who == drive.ego) & (there.unseen == 0))
     return StreetPart(
-        history=np.where(valid[..., None], history, 0.0),
+        history=np.where(valid[..., None], history - origin, 0.0),
         history_valid=valid,
         unseen_s=there.unseen * FRAME_S,
         exists=exists,
@@ -223,11 +269,11 @@ def _street_part(
         ego=int(ego[0]) if len(ego) else -1,
         ego_pose=_from(true.pose[drive.ego, frame], origin),
         line_state=state[drive.lines.of],
-        plan=plan,
-        plan_valid=plan_valid,
-        plan_names=names,
-        future=future,
-        future_known=known,
+        plan=np.where(followed.plan_valid[..., None], _from(followed.plan, origin), 0.0),
+        plan_valid=followed.plan_valid,
+        plan_names=followed.names,
+        future=np.where(followed.known[..., None, None], followed.future - origin, 0.0),
+        future_known=followed.known,
         others=others[near].astype(np.float32),
         others_valid=others_valid[near],
         others_kind=true.kind[near],
@@ -240,33 +286,6 @@ def _street_part(
 
 def _from(pose: Float[ndarray, "*b 3"], origin: Float[ndarray, "2"]) -> Float[ndarray, "*b 3"]:
     return pose - np.append(origin, 0.0)
-
-
-def _plans(
-    drive: Drive,
-    steps: Int[ndarray, "F"],
-    frame: int,
-    who: Int[ndarray, "A"],
-    origin: Float[ndarray, "2"],
-    branches: Sequence[Branch],
-) -> tuple[ndarray, ndarray, tuple[str, ...], ndarray, ndarray]:
-    """Plan, where it is valid, its name, and the agents' futures with it: recorded, or one a branch."""
-    if branches:
-        sources = [(b.pose, b.there, steps - frame - 1, b.plan) for b in branches]
-    else:
-        sources = [(drive.true.pose, drive.true.there, steps, "recorded")]
-    plan, plan_valid, future, known = [], [], [], []
-    for pose, there, index, _ in sources:
-        inside = index < pose.shape[1]
-        at = np.minimum(index, pose.shape[1] - 1)
-        ego = np.logical_and.accumulate(there[drive.ego, at] & inside)
-        plan.append(np.where(ego[:, None], _from(pose[drive.ego, at], origin), 0.0))
-        plan_valid.append(ego)
-        whole = (there[who][:, at] & inside).all(axis=1) & (who >= 0)
-        known.append(whole)
-        future.append(np.where(whole[:, None, None], pose[who][:, at, :2] - origin, 0.0))
-    names = tuple(name for *_, name in sources)
-    return np.stack(plan), np.stack(plan_valid), names, np.stack(future), np.stack(known)
 
 
 def _crossing(drive: Drive, frame: int, steps: Int[ndarray, "F"], there: Present) -> Int[ndarray, "A"]:
@@ -289,10 +308,3 @@ def _others(drive: Drive, frame: int, origin: Float[ndarray, "2"]) -> tuple[ndar
     at = np.minimum(index, drive.frames - 1)
     valid = drive.true.there[:, at] & (index < drive.frames)
     return np.where(valid[..., None], _from(drive.true.pose[:, at], origin), 0.0), valid
-
-
-def target_of(window: TrainingWindow, layout: TimeLayout) -> Bool[ndarray, "A"]:
-    """The agents of a window that can be learned from, under its first plan."""
-    if window.street is None:
-        return learnable(window.valid, window.known, layout)
-    return window.street.future_known[0] & (window.street.history_valid.sum(axis=1) >= 2)
