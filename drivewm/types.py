@@ -124,7 +124,7 @@ class Aspect(IntEnum):
     """What a signal group shows."""
 
     RED = 0
-    YELLOW = 1
+    YELLOW = 1  # stop unless that takes hard braking; for people: do not start, finish
     GREEN = 2
 
 

@@ -10,7 +10,7 @@ import pytest
 from ego_street import Other, StraightStreet, make_frame, straight_route
 
 from drivewm import Predictor
-from drivewm.types import Kind, RoadMap
+from drivewm.types import Aspect, Kind, RoadMap
 from drivewm_sim.ego import RECKLESS, HeldPolicy, RulePolicy
 from drivewm_sim.ego_planner import (
     STEPS_S,
@@ -25,7 +25,6 @@ from drivewm_sim.ego_rules import FREE, HARD, look
 from drivewm_sim.ego_way import choose_way
 from drivewm_sim.lines import make_lines
 from drivewm_sim.plans import steering
-from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.roads.towns import load_town
 from drivewm_sim.simulator import EgoCommand, Frame, Intent, Scenario
 

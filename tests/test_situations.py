@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from staged import actors, begin, entered, played, scene_in, since_trigger, staged_scene, uids
 
-from drivewm_sim.roads.signals import Aspect, aspect
+from drivewm.types import Aspect
+from drivewm_sim.roads.signals import aspect
 from drivewm_sim.roads.towns import load_town
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.simulator import Intent

@@ -15,11 +15,10 @@ from numpy import ndarray
 
 from drivewm.baselines import constant_velocity
 from drivewm.predictor import Observation, Predictor
-from drivewm.types import Kind, RoadMap, Tracks
+from drivewm.types import Aspect, Kind, RoadMap, Tracks
 from drivewm_sim.ego_route import EgoRoute, EgoState
 from drivewm_sim.ego_rules import Surroundings, emergency, for_signals, look, smoothed
 from drivewm_sim.plans import PLANS, SWERVE_M, SWERVE_S, PlanStart, plan_command, plan_start, planned_path
-from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.simulator import EgoCommand, Frame, Scenario
 
 STEPS_S = 0.4 * np.arange(1, 13)

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from drivewm.types import Kind
+from drivewm.types import Aspect, Kind
 from drivewm_sim.ego_route import EgoState, GiveWay
 from drivewm_sim.ego_rules import ACCELERATION, FREE, HARD, Surroundings, idm
-from drivewm_sim.roads.signals import Aspect
 
 SEES_M = 45.0
 LATE_S, EARLY_S = 0.7, 0.5  # margins: behind the ego, before it

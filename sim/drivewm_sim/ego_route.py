@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from drivewm.types import Aspect
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import Lines, line_length, line_point, project
-from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.simulator import Frame
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from drivewm.types import Kind
+from drivewm.types import Aspect, Kind
 from drivewm_sim.ego_route import EgoRoute, EgoState, ego_state
 from drivewm_sim.plans import JERK
-from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.simulator import DECISION_S, Agents, Frame, Intent
 
 ACCELERATION = 1.6  # m/s^2, IDM a

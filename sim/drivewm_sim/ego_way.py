@@ -10,12 +10,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from drivewm.errors import InputError
+from drivewm.types import Aspect
 from drivewm_sim.ego_route import Crossing, GiveWay, LineRoute, StopLine
 from drivewm_sim.kernel import kernel
 from drivewm_sim.lines import make_lines
 from drivewm_sim.randomness import EGO, uniform
 from drivewm_sim.roads.lane_graph import LaneGraph, LaneUse
-from drivewm_sim.roads.signals import Aspect, Signals, aspect
+from drivewm_sim.roads.signals import Signals, aspect
 from drivewm_sim.roads.town import Street
 from drivewm_sim.roads.walk_graph import EdgeKind
 from drivewm_sim.street import state

@@ -88,7 +88,7 @@ class Frame:
     ego_uid: int
     truth: Agents
     perceived: Agents  # what the car knows, itself among it under its own uid
-    signals: tuple[int, ...] = ()  # what each signal group shows (roads.signals.Aspect)
+    signals: tuple[int, ...] = ()  # what each signal group shows (drivewm.types.Aspect)
     events: tuple[Event, ...] = ()
     finished: bool = False  # the ego has reached the end of its route
     sensed: Sensed | None = None  # of backends with sensors

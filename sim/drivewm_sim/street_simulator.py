@@ -218,7 +218,7 @@ class StreetSimulator:
 
 @kernel
 def shown(signals: Signals, time_s: float) -> Int[ndarray, "G"]:
-    """What each signal group shows (roads.signals.Aspect)."""
+    """What each signal group shows (drivewm.types.Aspect)."""
     out = np.empty(len(signals.cycle), np.int64)
     for g in range(len(out)):
         out[g], _ = aspect(signals, g, time_s)

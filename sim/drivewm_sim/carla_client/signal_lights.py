@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from drivewm.types import Aspect
 from drivewm_sim.carla_client.connection import Session
 from drivewm_sim.roads.governed import governed_lanes
 from drivewm_sim.roads.opendrive import read_opendrive
-from drivewm_sim.roads.signals import Aspect
 from drivewm_sim.roads.town import Town
 
 

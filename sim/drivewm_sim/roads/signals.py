@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 from jaxtyping import Float
 from numpy import ndarray
 
 from drivewm_sim.kernel import kernel
-
-
-class Aspect(IntEnum):
-    RED = 0
-    YELLOW = 1  # stop unless that takes hard braking; for people: do not start, finish
-    GREEN = 2
 
 
 class Signals(NamedTuple):

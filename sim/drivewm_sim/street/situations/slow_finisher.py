@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivewm_sim.roads.signals import Aspect, aspect
+from drivewm.types import Aspect
+from drivewm_sim.roads.signals import aspect
 from drivewm_sim.street.directors import Staged
 from drivewm_sim.street.placing import Spot, Stage, drawn, signalled_spots, time_for
 from drivewm_sim.street.situations.cast import STEPS_OUT_M, Span, Trigger, actor, staged, starts

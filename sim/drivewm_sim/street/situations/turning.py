@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from drivewm_sim.roads.signals import Aspect
+from drivewm.types import Aspect
 from drivewm_sim.street.directors import Staged
 from drivewm_sim.street.placing import Stage, chance, drawn, turning_spots
 from drivewm_sim.street.situations.cast import Span, Trigger, back_m, starts, steps_out
