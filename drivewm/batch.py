@@ -28,6 +28,18 @@ class StreetTruth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Successors:
+    """Of a batch whose second half are its first half's scenes one step later: who is who.
+
+    P pairs of scenes: scene p is followed by scene P + p.
+    """
+
+    row: Int[ndarray, "P A"]  # of each agent of the first half in the scene that follows
+    known: Bool[ndarray, "P A"]  # whether it is there
+    pose: Float[ndarray, "P A 4"]  # its frame then (x, y, cos, sin) in its frame now
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Model inputs with the truth, written in each agent's own frame at the anchor.
 
@@ -42,6 +54,7 @@ class Batch:
     later_chunk: int  # which chunk: 0 is the first
     plans: int = 1  # G
     street: StreetTruth | None = None
+    successors: Successors | None = None
 
     @property
     def drawn(self) -> int:

@@ -9,9 +9,10 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from drivewm import losses, solid_losses
-from drivewm.batch import Batch, StreetTruth, tensors
+from drivewm.batch import Batch, StreetTruth, Successors, tensors
 from drivewm.features import KINDS
 from drivewm.model import ModelOutputs, WorldModel
+from drivewm.steadiness import unsteadiness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class ObjectiveConfig:
     occupancy: float = 0.1
     overlap: float = 5.0  # bodies of one mode inside each other
     off_lane: float = 0.5  # vehicles beside the lanes
+    steady: float = 0.5  # forecasts of two ticks for the same moment agree
     temperature: float = 0.1  # of the winners, at the start
     annealed_at: float = 0.5  # share of the training after which only the best future learns
     choice_temperature: float = 0.3  # metres within which futures count as equally close
@@ -89,6 +91,8 @@ def objective(
     if config.off_lane > 0 and inputs["lines"].shape[1] > 0:
         away = solid_losses.off_lane(out.joint_position, future, target, inputs, batch.plans)
         terms["off_lane"] = config.off_lane * away
+    if batch.successors is not None and config.steady > 0:
+        terms["steady"] = config.steady * _unsteadiness(out, batch.successors)
     if batch.street is not None:
         terms |= _street_terms(out, batch.street, batch.plans, config)
     if config.latent > 0 and batch.plans == 1:  # the later view is that of the recording
@@ -105,6 +109,18 @@ def _weights(batch: Batch, config: ObjectiveConfig, device: torch.device) -> Ten
         meeting = torch.from_numpy(batch.street.meeting).to(device)
         weight = torch.where(meeting, torch.full_like(weight, config.meeting_weight), weight)
     return weight.repeat_interleave(batch.plans, 0)
+
+
+def _unsteadiness(out: ModelOutputs, after: Successors) -> Tensor:
+    """How far joint modes and candidates move between two ticks."""
+    row, known, pose = (
+        torch.from_numpy(a).to(out.latent.device) for a in (after.row, after.known, after.pose)
+    )
+    joint, marginal = (
+        unsteadiness(position, row, known.float(), pose)
+        for position in (out.joint_position, out.marginal_position)
+    )
+    return joint + marginal
 
 
 def _street_terms(

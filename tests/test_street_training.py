@@ -38,11 +38,11 @@ CONFIG = RunConfig(
 )
 
 
-def batches() -> tuple[Batch, Batch]:
-    """One of plain windows (with the later view and the occupancy), one of branched moments."""
+def batches() -> tuple[Batch, Batch, Batch]:
+    """One of plain windows (with the later view and the occupancy), of two ticks, of branched moments."""
     windows = windows_of([toy_drive()], LAYOUT, 0.4, branches=True)
-    plain, branched = training_source(windows, LAYOUT, CONFIG).loaders
-    return plain.batch_at(0, 1), branched.batch_at(0, 1)
+    plain, ticks, branched = training_source(windows, LAYOUT, CONFIG).loaders
+    return plain.batch_at(0, 1), ticks.batch_at(0, 1), branched.batch_at(0, 1)
 
 
 def test_every_parameter_learns_from_plain_windows_and_branches_together() -> None:
@@ -51,20 +51,21 @@ def test_every_parameter_learns_from_plain_windows_and_branches_together() -> No
     model.anchors.normal_()
     teacher = copy.deepcopy(model.encoder)
     learned: dict[str, set[str]] = {}
-    for name, batch in zip(("plain", "branched"), batches(), strict=True):
+    for name, batch in zip(("plain", "ticks", "branched"), batches(), strict=True):
         loss, terms = objective(model, teacher, batch, ObjectiveConfig(), 0.0)
         assert torch.isfinite(loss)
         loss.backward()
         learned[name] = set(terms)
     common = {"joint", "marginal", "central", "nll", "choice", "exists", "overlap", "off_lane"}
     assert learned["plain"] == common | {"crossing", "occupancy", "latent", "collapse"}
+    assert learned["ticks"] == learned["plain"] | {"steady"}
     assert learned["branched"] == common | {"response"}
     deaf = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
     assert deaf == []
 
 
 def test_a_branched_batch_holds_the_plans_of_a_scene_beside_each_other() -> None:
-    _, batch = batches()
+    *_, batch = batches()
     assert batch.plans == 2
     assert batch.inputs.plan is not None
     scenes = len(batch.inputs.agent_mask)

@@ -21,12 +21,13 @@ from drivewm.model import ModelConfig, WorldModel
 from drivewm.training import Fit, Log, TrainConfig, autocasts, fit
 from drivewm_datasets.augment import DRIVE, Augmentation
 from drivewm_datasets.card import model_card
-from drivewm_datasets.drive import Drive
+from drivewm_datasets.drive import FRAME_S, Drive
 from drivewm_datasets.loader import Loader
 from drivewm_datasets.material import Material, agents_of, fingerprint, hours_of
 from drivewm_datasets.mixture import Mixture
 from drivewm_datasets.recording import Recording
 from drivewm_datasets.street_windows import street_windows
+from drivewm_datasets.ticks import Pair, Ticks, pairs_of
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, training_windows
 
 M = TypeVar("M", Recording, Drive, Material)
@@ -47,6 +48,7 @@ class RunConfig:
     batch_agents: int = 384  # padding and plans included
     branch_share: float = 0.3  # of the steps on drives that learn from branched moments
     branch_plans: int = 3  # of a branched moment at a time
+    tick_share: float = 0.25  # of the steps on drives that see two ticks of each scene
     weights: dict[str, float] = field(default_factory=dict)  # by data set; default: as it has windows
     every: float = 0.4  # seconds between training windows
     validate_every_s: float = 0.4  # seconds between validation windows
@@ -77,6 +79,7 @@ class Windows:
 
     by_set: dict[tuple[str, bool], list[TrainingWindow]]  # (data set, whether of drives)
     branched: list[TrainingWindow]
+    ticks: list[Pair] = field(default_factory=list)  # of drives
 
     @property
     def count(self) -> int:
@@ -90,15 +93,20 @@ class Windows:
 def windows_of(items: Sequence[Material], layout: TimeLayout, every: float, branches: bool) -> Windows:
     by_set: dict[tuple[str, bool], list[TrainingWindow]] = {}
     branched: list[TrainingWindow] = []
+    ticks: list[Pair] = []
     for item in items:
         listed = by_set.setdefault((item.dataset, isinstance(item, Drive)), [])
         if isinstance(item, Drive):
-            listed += street_windows(item, layout, every)
+            driven = list(street_windows(item, layout, every))
+            listed += driven
+            ticks += pairs_of(driven, round(layout.grid.step / FRAME_S))
             if branches:
                 branched += street_windows(item, layout, every, branches=True)
         else:
             listed += training_windows(item, layout, every)
-    return Windows(by_set={key: listed for key, listed in by_set.items() if listed}, branched=branched)
+    return Windows(
+        by_set={key: listed for key, listed in by_set.items() if listed}, branched=branched, ticks=ticks
+    )
 
 
 def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> Mixture:
@@ -112,17 +120,32 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
         later=config.train.objective.latent > 0,
         occupancy=model.occupancy,
     )
-    loaders, weights = [], []
+    loaders: list[Loader | Ticks] = []
+    weights = []
     for (dataset, driven), listed in windows.by_set.items():
         how = config.drive_augmentation if driven else config.augmentation
         loaders.append(replace(plain, windows=listed, augmentation=how))
         weights.append(config.weights.get(dataset, float(len(listed))))
+    driven_weight = sum(w for w, (_, driven) in zip(weights, windows.by_set, strict=True) if driven)
+    rest = 1 - config.tick_share - (config.branch_share if windows.branched else 0.0)
+    if windows.ticks and config.tick_share > 0:
+        loaders.append(
+            Ticks(
+                pairs=windows.ticks,
+                layout=layout,
+                agents=config.batch_agents,
+                sizes=model.sizes,
+                augmentation=config.drive_augmentation,
+                later=plain.later,
+                occupancy=model.occupancy,
+            )
+        )
+        weights.append(driven_weight * config.tick_share / rest)
     if windows.branched:
-        driven_weight = sum(w for w, (_, driven) in zip(weights, windows.by_set, strict=True) if driven)
         how = replace(config.drive_augmentation, drop_plan=0.0)
         branch = replace(plain, windows=windows.branched, augmentation=how, later=False, occupancy=False)
         loaders.append(replace(branch, plans=config.branch_plans))
-        weights.append(driven_weight * config.branch_share / (1 - config.branch_share))
+        weights.append(driven_weight * config.branch_share / rest)
     return Mixture(loaders, weights)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivewm.batch import Batch
-from drivewm_datasets.loader import Loader
+from drivewm.training import BatchSource
 
 _DRAW = 7919  # keeps the choice of a loader apart from what the loader draws itself
 
@@ -17,7 +17,7 @@ _DRAW = 7919  # keeps the choice of a loader apart from what the loader draws it
 class Mixture:
     """Loaders with weights. The batch of a step is a function of (step, seed) alone."""
 
-    loaders: Sequence[Loader]
+    loaders: Sequence[BatchSource]
     weights: Sequence[float]
 
     def __post_init__(self) -> None:

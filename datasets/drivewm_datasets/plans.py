@@ -64,7 +64,7 @@ def base(name: str) -> RunConfig:
 
 
 PRESETS = {"nano": nano, "base": base}
-Part = Literal["map", "bev", "plan", "branches", "latent", "collapse"]
+Part = Literal["map", "bev", "plan", "branches", "latent", "collapse", "steady"]
 
 
 def without(config: RunConfig, parts: Sequence[Part]) -> RunConfig:
@@ -83,6 +83,8 @@ def without(config: RunConfig, parts: Sequence[Part]) -> RunConfig:
             goal = replace(goal, latent=0.0)
         elif part == "collapse":
             goal = replace(goal, collapse=0.0)
+        elif part == "steady":
+            goal = replace(goal, steady=0.0)
         else:
             raise ValueError(f"no part {part!r}; there are {', '.join(get_args(Part))}")
     return replace(config, model=model, train=replace(config.train, objective=goal))

@@ -31,6 +31,8 @@ class StreetPart:
     Axes: A agents, S slots, G plans, F steps, P pieces of map, N agents of the truth, Q times.
     """
 
+    frame: int
+    track: Int[ndarray, "A"]  # rows of the seen cast: the same agent in every window of a drive
     history: Float[ndarray, "A S 2"]  # as the car knew it
     history_valid: Bool[ndarray, "A S"]
     unseen_s: Float[ndarray, "A"]
@@ -61,6 +63,7 @@ class StreetPart:
         kept = np.flatnonzero(rows == self.ego)
         return replace(
             self,
+            track=self.track[rows],
             history=self.history[rows],
             history_valid=self.history_valid[rows],
             unseen_s=self.unseen_s[rows],
@@ -260,6 +263,8 @@ def _street_part(
     state = signal_states(drive.road_map, drive.signals[frame])
     ego = np.flatnonzero((who == drive.ego) & (there.unseen == 0))
     return StreetPart(
+        frame=frame,
+        track=there.rows,
         history=np.where(valid[..., None], history - origin, 0.0),
         history_valid=valid,
         unseen_s=there.unseen * FRAME_S,

@@ -23,7 +23,7 @@ class Train:
     """Folders of scenes that choose the checkpoint and calibrate; default: a tenth of those of --data."""
     mix: tuple[str, ...] = ()
     """Weights of data sets, NAME=WEIGHT; default: as many as each has windows."""
-    without: tuple[Literal["map", "bev", "plan", "branches", "latent", "collapse"], ...] = ()
+    without: tuple[Literal["map", "bev", "plan", "branches", "latent", "collapse", "steady"], ...] = ()
     """Parts to leave out, to see what each of them is worth."""
     protocol: Literal["eth-ucy"] | None = None
     """Train the five leave-one-out folds, each into OUT/FOLD/seedN."""

@@ -133,6 +133,8 @@ def _street(
     spec = BevSpec()
     code = (rng.random(spec.shape) < 0.1).astype(np.uint8)
     return StreetPart(
+        frame=0,
+        track=np.arange(agents),
         history=position[:, layout.past_index[0]].astype(np.float64),
         history_valid=np.ones((agents, len(layout.grid.ages)), bool),
         unseen_s=np.zeros(agents),
