@@ -1,6 +1,6 @@
 """Calibration after training: how wide and how sure the forecasts should be, measured on validation data.
 
-Two things are fitted one after the other, because each has its own truth:
+Three things are fitted, because each has its own truth:
 
 - temperatures minimise the cross-entropy of the mode nearest to what happened (mean distance over the steps):
   of the scene for the joint modes, of each agent and by kind for the candidates;
@@ -8,7 +8,8 @@ Two things are fitted one after the other, because each has its own truth:
   covering as much as they say, `((c50 - .5) / .04)^2 + ((c90 - .9) / .03)^2 + .2 tail`: for each of a few
   tails the spread is bisected towards where half of the truths lie in the region of 50 %, and the best of all
   pairs met is taken (joint modes, of which coverage is not asked, have no tail). Between those horizons both
-  are interpolated.
+  are interpolated;
+- slope and offset minimise the cross-entropy of whether those who are unseen now are still in the street.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from drivewm.batch import tensors
 from drivewm.density import floored, mass_denser
 from drivewm.features import KINDS
-from drivewm.postprocess import Calibration, covariance_of, rarity, softmax
+from drivewm.postprocess import Calibration, covariance_of, rarity, sigmoid, softmax
 
 if TYPE_CHECKING:
     from drivewm.model import WorldModel
@@ -46,6 +47,7 @@ MOST_AGENTS = 1500
 FEWEST_AGENTS = 50
 """With fewer a kind keeps the spread and the temperature of all kinds together."""
 DRAWS = 48
+PLATT_STEPS = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ class _Outcomes:
     kind: Int[ndarray, "N"]
     scene_logit: Float[ndarray, "K S"]
     scene_nearest: Int[ndarray, "S"]
+    hidden_logit: Float[ndarray, "H"]  # of the existence of those who are unseen
+    hidden_exists: Bool[ndarray, "H"]
 
 
 @torch.no_grad()
@@ -108,7 +112,25 @@ def calibrate(model: WorldModel, validation: BatchSource) -> Calibration:
         joint_spread=table(joint, 0),
         marginal_spread=table(marginal, 0),
         marginal_tail=table(marginal, 1),
+        existence=platt(seen.hidden_logit, seen.hidden_exists),
     )
+
+
+def platt(logit: Float[ndarray, "H"], truth: Bool[ndarray, "H"]) -> tuple[float, float]:
+    """Slope and offset of least cross-entropy, by Newton's method with a little ridge towards (1, 0).
+
+    (1, 0) with fewer than `FEWEST_AGENTS` on either side: nothing can be said then.
+    """
+    if min(truth.sum(), (~truth).sum()) < FEWEST_AGENTS:
+        return 1.0, 0.0
+    columns, prior = np.column_stack([logit, np.ones_like(logit)]), np.array([1.0, 0.0])
+    fitted = prior.copy()
+    for _ in range(PLATT_STEPS):
+        believed = sigmoid(columns @ fitted)
+        slope = columns.T @ (believed - truth) + (fitted - prior)
+        bend = (columns * (believed * (1 - believed))[:, None]).T @ columns + np.eye(2)
+        fitted = fitted - np.clip(np.linalg.solve(bend, slope), -1.0, 1.0)
+    return round(float(fitted[0]), 4), round(float(fitted[1]), 4)
 
 
 def _outcomes(model: WorldModel, validation: BatchSource) -> _Outcomes | None:
@@ -121,6 +143,10 @@ def _outcomes(model: WorldModel, validation: BatchSource) -> _Outcomes | None:
 
     for batch in validation.in_order():
         out = model(tensors(batch.inputs, device), 0)
+        if batch.street is not None and out.existence_logit is not None:
+            hidden = batch.street.exists_known & (batch.street.unseen_s > 0)
+            keep("hidden_logit", out.existence_logit.float().cpu().numpy()[hidden].astype(np.float64))
+            keep("hidden_exists", batch.street.exists[hidden])
         future, target = batch.future[:: batch.plans], batch.target[:: batch.plans]
         if not target.any():
             continue
@@ -140,7 +166,7 @@ def _outcomes(model: WorldModel, validation: BatchSource) -> _Outcomes | None:
             keep(f"{name}_offset", np.moveaxis(offset, 1, 0)[:, target])
             keep(f"{name}_spread", np.moveaxis(spread, 1, 0)[:, target])
             keep(f"{name}_logit", np.moveaxis(logit, 1, 0)[:, target])
-    if not parts:
+    if "kind" not in parts:
         return None
     joint, marginal = (
         _Head(
@@ -157,6 +183,8 @@ def _outcomes(model: WorldModel, validation: BatchSource) -> _Outcomes | None:
         kind=np.concatenate(parts["kind"]),
         scene_logit=np.concatenate(parts["scene_logit"], axis=1).astype(np.float64),
         scene_nearest=np.concatenate(parts["scene_nearest"]),
+        hidden_logit=np.concatenate(parts.get("hidden_logit", [np.zeros(0)])),
+        hidden_exists=np.concatenate(parts.get("hidden_exists", [np.zeros(0, bool)])),
     )
 
 

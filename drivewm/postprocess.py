@@ -14,7 +14,7 @@ from drivewm.baselines import constant_velocity
 from drivewm.bev import OCCUPANCY_TIMES_S, BevSpec, occupancy_spec
 from drivewm.frames import from_frame, rotate_covariance
 from drivewm.timing import TimeGrid
-from drivewm.types import Forecast, Kind, Occupancy, Scene
+from drivewm.types import Forecast, Kind, Occupancy, Scene, Tracks
 
 OUTPUT_NAMES = (
     "joint_position",
@@ -50,7 +50,8 @@ class Calibration:
 
     Probabilities are softmax(logit / temperature), standard deviations are multiplied by the spread. A
     candidate's are also multiplied by (highest probability / its own) ^ tail: unlikely ones are wide, so that
-    the mixture has the heavy tails that the agents have.
+    the mixture has the heavy tails that the agents have. The existence of those who are unseen now has the
+    logit slope * logit + offset (Platt 1999).
     """
 
     joint_temperature: float = 1.0
@@ -58,12 +59,15 @@ class Calibration:
     joint_spread: ByKindAndStep = 1.0
     marginal_spread: ByKindAndStep = 1.0
     marginal_tail: ByKindAndStep = 0.0
+    existence: tuple[float, float] = (1.0, 0.0)  # slope and offset
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """From JSON, where tuples are lists. ValueError where a table has other rows than there are kinds."""
         read = {name: _tuples(value) for name, value in values.items()}
         for name, value in read.items():
+            if name == "existence":
+                continue
             if isinstance(value, tuple) and len(value) != len(Kind):
                 raise ValueError(f"{name} must have {len(Kind)} rows, one a kind, got {len(value)}")
         return cls(**read)
@@ -173,7 +177,7 @@ def to_forecast(
         marginal_covariance=marginal_covariance,
         marginal_probability=marginal_probability,
         source=tuple("kinematic" if alone else "model" for alone in lone),
-        existence=_existence(outputs, of_scene, count),
+        existence=_existence(outputs, of_scene, tracks, calibration),
         crossing_probability=_crossing(outputs, index, tracks.kind),
         occupancy=_occupancy(outputs, of_scene, None if scene.ego_pose is None else bev),
     )
@@ -206,10 +210,16 @@ def happened_by(hazard: Float[ndarray, "*b F"]) -> Float[ndarray, "*b F"]:
     return 1 - np.cumprod(1 - hazard, axis=-1)
 
 
-def _existence(outputs: dict[str, ndarray], index: int, agents: int) -> ndarray | None:
+def _existence(
+    outputs: dict[str, ndarray], index: int, tracks: Tracks, calibration: Calibration
+) -> ndarray | None:
     if "existence_logit" not in outputs:
         return None
-    return sigmoid(outputs["existence_logit"][index, :agents].astype(np.float64))
+    logit = outputs["existence_logit"][index, : tracks.agents].astype(np.float64)
+    if tracks.unseen_s is not None:
+        slope, offset = calibration.existence
+        logit = np.where(tracks.unseen_s > 0, slope * logit + offset, logit)
+    return sigmoid(logit)
 
 
 def _crossing(outputs: dict[str, ndarray], index: int, kind: Int[ndarray, "A"]) -> ndarray | None:

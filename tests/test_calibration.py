@@ -98,6 +98,8 @@ def _outcomes(agents: int, sd: float, says: float) -> fitting._Outcomes:
         kind=np.full(agents, 2),
         scene_logit=np.zeros((1, agents)),
         scene_nearest=np.zeros(agents, np.int64),
+        hidden_logit=np.zeros(0),
+        hidden_exists=np.zeros(0, bool),
     )
 
 
@@ -149,3 +151,16 @@ def test_the_diagram_names_its_curves_and_needs_no_other_file() -> None:
     assert svg.endswith("</svg>")
     assert "joint &lt;all&gt;" in svg
     assert "href" not in svg
+
+
+def test_existence_is_put_right_where_it_was_too_sure() -> None:
+    """Logits four times too large and one too high: 1/4 and -1/4 put them right."""
+    rng = np.random.default_rng(2)
+    true_logit = rng.normal(1.0, 1.5, 20_000)
+    exists = rng.random(20_000) < 1 / (1 + np.exp(-true_logit))
+    slope, offset = fitting.platt(4 * true_logit + 1, exists)
+    assert (slope, offset) == pytest.approx((0.25, -0.25), abs=0.03)
+
+
+def test_existence_stays_as_it_is_where_hardly_anybody_vanished() -> None:
+    assert fitting.platt(np.ones(500), np.arange(500) > 3) == (1.0, 0.0)
