@@ -16,6 +16,7 @@ from numpy import ndarray
 from drivewm import context
 from drivewm.bev import BevSpec
 from drivewm.frames import rotate, to_frame
+from drivewm.nearby import nearby_pieces
 from drivewm.types import DEFAULT_SIZE, LineKind, RoadMap, Scene, Tracks
 
 KINDS = 3
@@ -25,7 +26,6 @@ LINE_POINTS = 10
 LINE_SPACING_M = 2.0
 LINE_CHANNELS = 4  # x, y and direction x, y in the polyline's frame
 LINE_KINDS = len(LineKind)
-MAP_RADIUS_M = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,15 +164,6 @@ def _even(line: Float[ndarray, "N 2"]) -> Float[ndarray, "K 2"]:
     return np.stack([np.interp(at, along, line[:, i]) for i in (0, 1)], axis=-1)
 
 
-def nearest_lines(lines: Lines, center: Float[ndarray, "2"], limit: int) -> Int[ndarray, "N"]:
-    """The `limit` pieces nearest to the centre, within 60 m."""
-    if len(lines.kind) == 0:
-        return np.zeros(0, np.int64)
-    distance = np.hypot(*(lines.points[:, LINE_POINTS // 2] - center).T)
-    near = np.argsort(distance, kind="stable")
-    return near[distance[near] < MAP_RADIUS_M][:limit]
-
-
 def line_features(
     lines: Lines, near: Int[ndarray, "N"], center: Float[ndarray, "2"], limit: int
 ) -> dict[str, ndarray]:
@@ -223,7 +214,8 @@ def scene_features(scene: Scene, sizes: InputSizes) -> dict[str, ndarray]:
     tracks = scene.tracks
     center = scene_center(tracks.position[:, 0], tracks.valid[:, 0])
     lines = split_lines(scene.road_map)
-    near = nearest_lines(lines, center, sizes.polylines)
+    now = tracks.position[:, 0], tracks.velocity[:, 0], tracks.valid[:, 0]
+    near = nearby_pieces(lines.points, lines.kind, *now, sizes.polylines)
     row = agent_features(tracks, center) | line_features(lines, near, center, sizes.polylines)
     if sizes.signals:
         state = context.signal_states(scene.road_map, scene.signals)[lines.of[near]]

@@ -20,16 +20,17 @@ from drivewm_sim.splits import Part, interacting, read_split, split_names
 
 PARTS = [(name, part) for name in split_names() for part in read_split(name).parts]
 HELD_OUT = {"school", "roundabout"}
+DRAWN = {"random", "fresh"}
 
 
 def test_no_two_parts_share_a_seed() -> None:
     """An episode is named by its seed and number: equal seeds would be equal names."""
     seeds = [part.seed for _, part in PARTS]
-    assert len(set(seeds)) == len(seeds) == 14
+    assert len(set(seeds)) == len(seeds) == 14 + 80 + 20
 
 
 def test_the_held_out_towns_are_in_no_other_split() -> None:
-    assert {part.town for name, part in PARTS if name not in HELD_OUT} == {
+    assert {part.town for name, part in PARTS if name not in HELD_OUT | DRAWN} == {
         "crossing",
         "arterial",
         "grid",
@@ -42,6 +43,23 @@ def test_every_part_can_be_collected() -> None:
     for _, part in PARTS:
         assert set(part.scenarios) <= set(SCENARIOS)
         assert part.hash_of_hashes is None or len(part.hash_of_hashes) == 64
+
+
+def test_towns_that_choose_a_checkpoint_are_not_those_that_it_learned_from() -> None:
+    drawn = [read_split(name).drawn for name in sorted(DRAWN)]
+    assert [(d.count, d.seed) for d in drawn if d] == [(20, 1), (80, 0)]
+    for name in DRAWN:
+        split = read_split(name)
+        assert [p.town for p in split.parts] == [f"town_{k:03d}" for k in range(len(split.parts))]
+    assert (read_split("random").recipe["branches"], read_split("train").recipe["branches"]) == (10, 3)
+
+
+def test_a_part_of_a_drawn_town_is_collected_from_its_file(tmp_path: Path) -> None:
+    split = read_split("random")
+    command = Collect(out=tmp_path, split="random", towns=tmp_path / "towns")
+    made = part_command(command, split, split.parts[7])
+    assert made.town == (str(tmp_path / "towns" / "town_007.xodr"),)
+    assert (made.seed, made.episodes, made.branches, made.out) == (5007, 4, 10, tmp_path / "town_007")
 
 
 def test_the_definition_names_every_intent_that_counts_as_meeting() -> None:
@@ -117,10 +135,17 @@ def test_collecting_a_split_makes_a_folder_a_town_and_tells_what_is_as_frozen(
     ("options", "said"),
     [
         ([], "--episodes is missing: say how many, or name a frozen --split"),
-        (["--split", "trian"], "no split 'trian'; there are train, validation, school, roundabout, seen"),
+        (
+            ["--split", "trian"],
+            "no split 'trian'; there are train, random, fresh, validation, school, roundabout, seen",
+        ),
         (["--split", "train", "--episodes", "3"], "--episodes: the split 'train' decides it"),
         (["--split", "train", "--seed", "3"], "--seed: the split 'train' decides it"),
         (["--split", "train", "--sensors", "none"], "--sensors: the split 'train' decides it"),
+        (["--split", "train", "--towns", "here"], "--towns: the towns of the split 'train' are shipped"),
+        (["--split", "random"], "make_random_towns.py 80 --seed 0 --out towns`, then --towns towns"),
+        (["--split", "fresh", "--towns", "nowhere"], "nowhere lacks town_000.xodr; `python sim/authoring"),
+        (["--episodes", "1", "--towns", "here"], "--towns is for --split"),
         (["--split", "train", "--workers", "0"], "--workers must be at least 1"),
     ],
 )
@@ -136,5 +161,5 @@ def test_what_does_not_fit_a_split_ends_in_one_line_and_writes_nothing(
 
 
 def test_an_unknown_split_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(InputError, match="there are train, validation, school, roundabout, seen"):
+    with pytest.raises(InputError, match="there are train, random, fresh, validation, school, roundabout, seen"):
         read_split("holdout")

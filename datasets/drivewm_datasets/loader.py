@@ -18,11 +18,11 @@ from drivewm.features import (
     ModelInputs,
     agent_features,
     line_features,
-    nearest_lines,
     scene_center,
     stack_inputs,
 )
 from drivewm.frames import to_frame
+from drivewm.nearby import nearby_pieces
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import EgoPlan, Tracks
 from drivewm_datasets.augment import Augmentation, Sample, augment
@@ -65,15 +65,23 @@ def _inputs(
     rows = []
     for i, (sample, center) in enumerate(zip(samples, centers, strict=True)):
         row = {name: value[bounds[i] : bounds[i + 1]] for name, value in features.items()}
-        rows.append(row | _around(sample, center, sizes, plans[i], later=chunk > 0))
+        limit = sizes.polylines if sample.map_known else 0
+        mine = slice(bounds[i], bounds[i + 1])
+        about = now[mine], tracks.velocity[mine, 0], present[mine]
+        near = nearby_pieces(sample.lines.points, sample.lines.kind, *about, limit)
+        rows.append(row | _around(sample, near, center, sizes, plans[i], later=chunk > 0))
     return stack_inputs(rows, int(np.diff(bounds).max())), tracks
 
 
 def _around(
-    sample: Sample, center: Float[ndarray, "2"], sizes: InputSizes, plans: Int[ndarray, "G"], later: bool
+    sample: Sample,
+    near: Int[ndarray, "N"],
+    center: Float[ndarray, "2"],
+    sizes: InputSizes,
+    plans: Int[ndarray, "G"],
+    later: bool,
 ) -> dict[str, ndarray]:
-    """What surrounds the agents of a sample. The later view knows the map alone."""
-    near = nearest_lines(sample.lines, center, sizes.polylines if sample.map_known else 0)
+    """What surrounds the agents of a sample, with these pieces of the map. The later view knows it alone."""
     row = line_features(sample.lines, near, center, sizes.polylines)
     part = sample.street
     if sizes.signals:

@@ -36,9 +36,12 @@ class Collect:
     out: Path
     # How many episodes the collection has in the end; needed unless --split decides it.
     episodes: int | None = None
-    # Collect a frozen split instead: train, validation, school, roundabout or seen. It decides towns,
-    # scenarios, seeds, policies, sensors, branches; each town goes into a folder of its own below --out.
+    # Collect a frozen split instead: train, random, fresh, validation, school, roundabout or seen. It
+    # decides towns, scenarios, seeds, policies, sensors, branches; each town goes into a folder of its own
+    # below --out.
     split: str | None = None
+    # Where the towns of random and fresh are, which are drawn at random and not shipped.
+    towns: Path | None = None
     # The world to collect in.
     backend: Literal["embedded", "carla"] = "embedded"
     # Where the CARLA 0.9.16 servers of --backend carla are, one for each worker ...
@@ -98,6 +101,8 @@ class Collect:
     json: Path | None = None
 
     def run(self) -> int:
+        if self.towns is not None and self.split is None:
+            raise InputError("--towns is for --split; name a file with --town TOWN.xodr instead")
         if self.split is not None:
             from drivewm.cli.collect_split import collect_split
 

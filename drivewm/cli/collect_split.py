@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from drivewm.cli.collect import Collect
     from drivewm_sim.splits import Part, Split
 
-FREE = {"split", "out", "workers", "engine", "address", "time_limit", "verify", "resume", "json"}
+FREE = {"split", "towns", "out", "workers", "engine", "address", "time_limit", "verify", "resume", "json"}
 """The options that a split leaves to the caller; it decides all others."""
 
 
@@ -26,6 +27,7 @@ def collect_split(command: Collect) -> int:
     _check_undecided(command)
     check_folder("--out", command.out)
     check_file("--json", command.json)
+    _check_towns(command, split)
     parts = [(part, part_command(command, split, part)) for part in split.parts]
     for _, collect in parts:
         collect.check()
@@ -42,14 +44,35 @@ def part_command(command: Collect, split: Split, part: Part) -> Collect:
     return dataclasses.replace(
         command,
         split=None,
+        towns=None,
         json=None,
         out=command.out / part.town,
-        town=(part.town,),
+        town=(part.town if command.towns is None else str(_town_file(command.towns, part)),),
         scenario=part.scenarios,
         episodes=part.episodes,
         seed=part.seed,
         **split.recipe,
     )
+
+
+def _town_file(folder: Path, part: Part) -> Path:
+    return folder / f"{part.town}.xodr"
+
+
+def _check_towns(command: Collect, split: Split) -> None:
+    """InputError where a split of drawn towns lacks them, or another one is given some."""
+    if split.drawn is None:
+        if command.towns is not None:
+            raise InputError(f"--towns: the towns of the split {split.name!r} are shipped; leave it out")
+        return
+    folder = command.towns or Path("towns")
+    missing = [part.town for part in split.parts if not _town_file(folder, part).is_file()]
+    if command.towns is None or missing:
+        lacks = f"{folder} lacks {missing[0]}.xodr" if command.towns else "--towns is missing"
+        raise InputError(
+            f"the split {split.name!r} is of towns drawn at random, and {lacks}; "
+            f"`{split.drawn.command(str(folder))}`, then --towns {folder}"
+        )
 
 
 def compare(part: Part, figures: dict[str, Any]) -> str:

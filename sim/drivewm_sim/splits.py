@@ -14,10 +14,21 @@ SPLITS_FILE = "splits.json"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Towns drawn at random: the arguments of `sim/authoring/make_random_towns.py`."""
+
+    count: int
+    seed: int
+
+    def command(self, folder: str) -> str:
+        return f"python sim/authoring/make_random_towns.py {self.count} --seed {self.seed} --out {folder}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """One town of a split: a collection of its own."""
 
-    town: str
+    town: str  # of a drawn one the name of its file
     scenarios: tuple[str, ...]  # taken in turn; situations that have no place in the town are left out
     episodes: int
     seed: int
@@ -32,6 +43,7 @@ class Split:
     use: str
     parts: tuple[Part, ...]
     recipe: dict[str, Any]  # options of `drivewm collect` that every part shares
+    drawn: Drawn | None = None  # where its towns come from; None: they are shipped
 
 
 def split_names() -> tuple[str, ...]:
@@ -44,8 +56,13 @@ def read_split(name: str) -> Split:
     if name not in document["splits"]:
         raise InputError(f"no split {name!r}; there are {', '.join(document['splits'])}")
     listed = document["splits"][name]
-    parts = tuple(Part(**p, scenarios=tuple(document["scenarios"][p["town"]])) for p in listed["parts"])
-    return Split(name=name, use=listed["use"], parts=parts, recipe=document["recipe"])
+    parts = tuple(
+        Part(**{**p, "scenarios": tuple(p.get("scenarios") or document["scenarios"][p["town"]])})
+        for p in listed["parts"]
+    )
+    recipe = document["recipe"] | {name: listed[name] for name in document["recipe"] if name in listed}
+    drawn = Drawn(**listed["drawn"]) if "drawn" in listed else None
+    return Split(name=name, use=listed["use"], parts=parts, recipe=recipe, drawn=drawn)
 
 
 def interacting() -> str:
