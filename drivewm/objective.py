@@ -92,7 +92,7 @@ def objective(
         away = solid_losses.off_lane(out.joint_position, future, target, inputs, batch.plans)
         terms["off_lane"] = config.off_lane * away
     if batch.successors is not None and config.steady > 0:
-        terms["steady"] = config.steady * _unsteadiness(out, batch.successors)
+        terms["steady"] = config.steady * _unsteadiness(out, batch.successors, inputs["attributes"])
     if batch.street is not None:
         terms |= _street_terms(out, batch.street, batch.plans, config)
     if config.latent > 0 and batch.plans == 1:  # the later view is that of the recording
@@ -111,13 +111,14 @@ def _weights(batch: Batch, config: ObjectiveConfig, device: torch.device) -> Ten
     return weight.repeat_interleave(batch.plans, 0)
 
 
-def _unsteadiness(out: ModelOutputs, after: Successors) -> Tensor:
+def _unsteadiness(out: ModelOutputs, after: Successors, attributes: Tensor) -> Tensor:
     """How far joint modes and candidates move between two ticks."""
     row, known, pose = (
         torch.from_numpy(a).to(out.latent.device) for a in (after.row, after.known, after.pose)
     )
+    kind = attributes[: len(row), :, :KINDS]
     joint, marginal = (
-        unsteadiness(position, row, known.float(), pose)
+        unsteadiness(position, row, known.float(), pose, kind)
         for position in (out.joint_position, out.marginal_position)
     )
     return joint + marginal

@@ -161,5 +161,7 @@ def test_what_does_not_fit_a_split_ends_in_one_line_and_writes_nothing(
 
 
 def test_an_unknown_split_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(InputError, match="there are train, random, fresh, validation, school, roundabout, seen"):
+    with pytest.raises(
+        InputError, match="there are train, random, fresh, validation, school, roundabout, seen"
+    ):
         read_split("holdout")

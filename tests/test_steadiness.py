@@ -11,15 +11,23 @@ from torch import Tensor
 from toy_street import toy_drive
 
 from drivewm.batch import Batch
-from drivewm.features import InputSizes
-from drivewm.steadiness import FULL_M, unsteadiness
+from drivewm.features import KINDS, InputSizes
+from drivewm.steadiness import HALF_M, unsteadiness
 from drivewm.timing import TimeGrid
+from drivewm.types import Kind
 from drivewm_datasets.augment import DRIVE, Augmentation
 from drivewm_datasets.street_windows import street_windows
 from drivewm_datasets.ticks import Ticks, pairs_of
 from drivewm_datasets.windows import TimeLayout
 
 LAYOUT = TimeLayout(TimeGrid(), 4)
+
+
+FIRST = torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1)
+
+
+def one_hot(kind: Kind) -> Tensor:
+    return torch.eye(KINDS)[int(kind)][None, None]
 
 
 def ticks(augmentation: Augmentation = DRIVE) -> Ticks:
@@ -33,22 +41,28 @@ def loss_of(batch: Batch, position: Tensor) -> float:
     after = batch.successors
     assert after is not None
     row, known, pose = (torch.from_numpy(a) for a in (after.row, after.known, after.pose))
-    return float(unsteadiness(position, row, known.float(), pose))
+    kind = torch.from_numpy(batch.inputs.attributes[: len(row), :, :KINDS])
+    return float(unsteadiness(position, row, known.float(), pose, kind))
 
 
-def straight(shift: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def straight(shift: float, kind: Kind = Kind.PEDESTRIAN) -> tuple[Tensor, ...]:
     """One agent that goes 1 m a step along x, seen twice; the second forecast lies `shift` m to the left."""
     steps = torch.arange(1.0, 5.0)
     before = torch.stack([steps, torch.zeros(4)], -1)
     after = torch.stack([steps, torch.full((4,), shift)], -1)
     position = torch.stack([before, after])[:, None, None]  # 2 1 1 4 2
     pose = torch.tensor([[[1.0, 0.0, 1.0, 0.0]]])
-    return position, torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1), pose
+    return position, *FIRST, pose, one_hot(kind)
 
 
-@pytest.mark.parametrize(("shift", "cost"), [(0.0, 0.0), (FULL_M, 0.5), (3.0, 0.75)])
+@pytest.mark.parametrize(("shift", "cost"), [(0.0, 0.0), (1.0, 0.5), (3.0, 0.75)])
 def test_a_shift_costs_its_share_of_the_most_and_never_more(shift: float, cost: float) -> None:
     assert float(unsteadiness(*straight(shift))) == pytest.approx(cost, abs=0.006)
+
+
+def test_a_vehicle_may_waver_by_more() -> None:
+    half = HALF_M[Kind.VEHICLE]
+    assert float(unsteadiness(*straight(half, Kind.VEHICLE))) == pytest.approx(0.5, abs=0.006)
 
 
 def test_a_change_of_mind_is_hardly_pulled_back() -> None:
@@ -67,7 +81,7 @@ def test_the_frame_that_turned_with_the_agent_is_turned_back() -> None:
     after = torch.tensor([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
     position = torch.stack([before, after])[:, None, None]
     pose = torch.tensor([[[1.0, 0.0, 0.0, 1.0]]])
-    cost = unsteadiness(position, torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1), pose)
+    cost = unsteadiness(position, *FIRST, pose, one_hot(Kind.PEDESTRIAN))
     assert float(cost) == pytest.approx(0.0, abs=1e-6)
 
 
