@@ -13,7 +13,7 @@ from drivewm.training import TrainConfig
 from drivewm_datasets.augment import PEDESTRIANS, STREET
 from drivewm_datasets.fitting import RunConfig, split_by_scene
 from drivewm_datasets.material import Material, read_material
-from drivewm_datasets.protocols import TEST_SCENES, folds
+from drivewm_datasets.protocols import SCENES, TEST_SCENES, folds, held_out
 from drivewm_datasets.store import read_recordings
 
 Progress = Callable[[int, int], None]
@@ -29,6 +29,7 @@ class RunPlan:
     run: Path
     config: RunConfig
     validation: tuple[Path, ...] = ()  # empty: a tenth of the scenes of `data`
+    hold_out: bool = False  # whether the scenes that the protocol `scenes` tests on are left out
 
     def material(
         self, progress: Progress = lambda done, total: None
@@ -39,6 +40,9 @@ class RunPlan:
             return list(fold.train), list(fold.validation)
         bev = self.config.model.bev is not None
         every = read_material(self.data, bev=bev, progress=progress)
+        if self.hold_out:
+            kept_back = held_out(item.name for item in every)
+            every = [item for item in every if item.name not in kept_back]
         if not self.validation:
             return split_by_scene(every)
         return every, read_material(self.validation, bev=bev, progress=progress)
@@ -121,11 +125,11 @@ def plan_runs(
 ) -> list[RunPlan]:
     """The runs in the order in which they are trained: seed by seed, fold by fold.
 
-    Without a protocol and with one seed the run is `out` itself; otherwise `out/FOLD/seedN` or `out/seedN`.
+    Without folds and with one seed the run is `out` itself; otherwise `out/FOLD/seedN` or `out/seedN`.
     """
     plans = []
     for seed in seeds:
-        for fold in TEST_SCENES if protocol else (None,):
+        for fold in (None,) if protocol in (None, SCENES) else TEST_SCENES:
             recipe = eth_ucy(name or f"{preset}-eth-ucy-{fold}") if fold else PRESETS[preset](name or preset)
             recipe = replace(without(recipe, parts_left_out), weights=dict(weights or {}))
             recipe = replace(recipe, init=init, only=tuple(only))
@@ -141,6 +145,7 @@ def plan_runs(
                     fold=fold,
                     run=run,
                     validation=tuple(validation),
+                    hold_out=protocol == SCENES,
                     config=replace(recipe, train=train, licence=licence),
                 )
             )

@@ -1,14 +1,17 @@
-"""The ETH/UCY leave-one-out protocol: which windows of which scene train, choose and test a model.
+"""Which windows of which scene train, choose and test a model: ETH/UCY leave-one-out, and a split by scene.
 
 8 observed and 12 predicted annotated frames, stride 1, over consecutive *annotated* frames; an agent is
 scored where it is present in all 20. `MP1` (Social-GAN) keeps windows with at least two such agents,
 `MP0` (Trajectron++) with at least one. Positions are rounded to 4 decimals, as the published files are.
 Only which agents are *scored* looks at the future; every agent present at the anchor is forecast.
+
+`scenes` is for any recordings: a fifth of each data set's scenes, drawn by name, is for testing alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +41,8 @@ TEST_SCENES = {
     "zara1": ("crowds_zara01",),
     "zara2": ("crowds_zara02",),
 }
+SCENES = "scenes"
+HELD_OUT_SHARE = 0.2
 MIN_AGENTS = {"eth-ucy": 2, "eth-ucy-mp0": 1}
 """Protocol name to the least number of complete agents in a window."""
 
@@ -101,6 +106,21 @@ def folds(recordings: Sequence[Recording]) -> list[Fold]:
             )
         )
     return out
+
+
+def held_out(names: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The scenes (data set, scene) that the protocol `scenes` tests on: at least one of each data set.
+
+    Drawn by a hash of their names, so that neither their order nor the other data sets decide.
+    """
+    by_set: dict[str, list[tuple[str, str]]] = {}
+    for name in sorted(set(names)):
+        by_set.setdefault(name[0], []).append(name)
+    out: list[tuple[str, str]] = []
+    for listed in by_set.values():
+        drawn = sorted(listed, key=lambda name: hashlib.sha256("\x00".join(name).encode()).digest())
+        out += drawn[: max(1, round(len(drawn) * HELD_OUT_SHARE))]
+    return frozenset(out)
 
 
 def windows(recording: Recording, min_agents: int) -> Iterator[Window]:

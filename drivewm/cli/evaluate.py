@@ -39,8 +39,11 @@ class Evaluate:
     """Constant velocity, Kalman filter, constant turn rate and velocity, or a fan of six straight ways."""
     forecasts: tuple[Path, ...] = ()
     """One or two forecast tables (joint, marginal), as drivewm predict or anybody writes them."""
-    protocol: Literal["eth-ucy", "eth-ucy-mp0"] | None = None
-    """ETH/UCY leave-one-out: windows with at least two complete agents, or (mp0) at least one."""
+    protocol: Literal["eth-ucy", "eth-ucy-mp0", "scenes"] | None = None
+    """eth-ucy: leave-one-out, windows with at least two complete agents, or (mp0) at least one. scenes: the
+    fifth of each data set's scenes that drivewm train --protocol scenes leaves out."""
+    kind: Literal["pedestrian", "cyclist", "vehicle"] | None = None
+    """Score agents of this kind alone; everybody is forecast."""
     every: float = 0.4
     """Seconds between windows (without --protocol)."""
     rooms: tuple[Room, ...] = ()
@@ -74,7 +77,7 @@ class Evaluate:
             entrant = judge.baseline_entrant(self.baseline, grid)
         else:
             entrant = judge.table_entrant(self.forecasts, grid)
-        scenes = judge.scenes_of(recordings, self.protocol, grid, self.every)
+        scenes = judge.scenes_of(recordings, self.protocol, grid, self.every, self.kind)
         console = terminal()
         with Progress(console=console) as progress:
             task = progress.add_task("scoring", total=None)
@@ -96,7 +99,7 @@ class Evaluate:
         from drivewm.cli.rooms import print_rooms
         from drivewm_eval.rooms import examine, read_drives, subject_of
 
-        if self.baseline or self.forecasts or self.protocol:
+        if self.baseline or self.forecasts or self.protocol or self.kind:
             raise InputError("--rooms takes --weights, or nothing for the baselines; leave out the others")
         check_file("--json", self.json)
         subject = subject_of(self.weights)

@@ -25,16 +25,17 @@ class Train:
     """Weights of data sets, NAME=WEIGHT; default: as many as each has windows."""
     without: tuple[Literal["map", "bev", "plan", "branches", "latent", "collapse", "steady"], ...] = ()
     """Parts to leave out, to see what each of them is worth."""
-    protocol: Literal["eth-ucy"] | None = None
-    """Train the five leave-one-out folds, each into OUT/FOLD/seedN."""
+    protocol: Literal["eth-ucy", "scenes"] | None = None
+    """eth-ucy: train the five leave-one-out folds, each into OUT/FOLD/seedN. scenes: leave out a fifth of
+    each data set's scenes, which drivewm evaluate --protocol scenes tests on."""
     init: str | None = None
     """A bundle to start from: weights whose name and shape agree are taken over."""
     only: tuple[str, ...] = ()
     """Weights that learn, by the beginning of their names (encoder.bev.adapter, ...); default: all."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds; with --protocol every fold is trained with each."""
+    """Seeds; with --protocol eth-ucy every fold is trained with each."""
     steps: int | None = None
-    """Optimisation steps; default 6000 (nano), 12000 (base), with --protocol 1500 a fold."""
+    """Optimisation steps; default 6000 (nano), 12000 (base), with --protocol eth-ucy 1500 a fold."""
     learning_rate: float | None = None
     """Peak learning rate; default 0.002 (nano), 0.0015 (base)."""
     latent: float | None = None

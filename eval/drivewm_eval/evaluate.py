@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,18 @@ from drivewm.checkpoint import Bundle, find_bundle, load_bundle
 from drivewm.errors import InputError
 from drivewm.forecaster import TorchForecaster
 from drivewm.timing import TimeGrid
-from drivewm_datasets.protocols import MIN_AGENTS, OBSERVED, PREDICTED, TEST_SCENES, Window, folds, windows
+from drivewm.types import Kind
+from drivewm_datasets.protocols import (
+    MIN_AGENTS,
+    OBSERVED,
+    PREDICTED,
+    SCENES,
+    TEST_SCENES,
+    Window,
+    folds,
+    held_out,
+    windows,
+)
 from drivewm_datasets.recording import Recording
 from drivewm_eval.evaluation import Forecaster, recording_windows, score_windows
 from drivewm_eval.foreign import ForecastTables, score_tables
@@ -46,10 +57,20 @@ class Entrant:
 
 
 def scenes_of(
-    recordings: Sequence[Recording], protocol: str | None, grid: TimeGrid, every: float
+    recordings: Sequence[Recording],
+    protocol: str | None,
+    grid: TimeGrid,
+    every: float,
+    kind: str | None = None,
 ) -> dict[str, list[Window]]:
-    """Windows by scene name, in the order of the table. InputError if there is nothing to score."""
-    if protocol:
+    """Windows by scene name, in the order of the table. InputError if there is nothing to score.
+
+    `kind`: those of its agents alone who are of this kind ("pedestrian", ...).
+    """
+    if protocol == SCENES:
+        names = held_out(r.name for r in recordings)
+        recordings = [r for r in recordings if r.name in names]
+    if protocol is not None and protocol in MIN_AGENTS:
         found = {
             f.name: [w for r in f.test for w in windows(r, MIN_AGENTS[protocol])] for f in folds(recordings)
         }
@@ -61,13 +82,23 @@ def scenes_of(
             )
     else:
         found = {"/".join(r.name): list(recording_windows(r, grid, every)) for r in recordings}
+    if kind is not None:
+        wanted = Kind[kind.upper()]
+        found = {name: [k for w in listed if (k := _of_kind(w, wanted))] for name, listed in found.items()}
+    if protocol not in MIN_AGENTS:
         found = {name: listed for name, listed in found.items() if listed}
     if not any(found.values()):
         raise InputError(
-            "nothing to score: no agent has two positions of history and "
+            f"nothing to score: no {kind or 'agent'} has two positions of history and "
             f"{grid.horizons[-1]:g} s of recorded future; give it longer recordings"
         )
     return found
+
+
+def _of_kind(window: Window, kind: Kind) -> Window | None:
+    """The window with its agents of one kind; None where there are none."""
+    of_it = window.recording.kind[window.agents] == kind
+    return replace(window, agents=window.agents[of_it], future=window.future[of_it]) if of_it.any() else None
 
 
 def _scorer(forecaster: Forecaster, grid: TimeGrid) -> Scorer:
@@ -126,7 +157,7 @@ def fold_runs(weights: str, scenes: Sequence[str]) -> dict[str, list[Path]] | No
 
 def weights_entrant(weights: str, protocol: str | None) -> tuple[Entrant, TimeGrid]:
     """A bundle, or with a protocol a run folder that holds a model a fold (and seed)."""
-    runs = fold_runs(weights, list(TEST_SCENES)) if protocol else None
+    runs = fold_runs(weights, list(TEST_SCENES)) if protocol in MIN_AGENTS else None
     if runs is None:
         bundle = load_bundle(find_bundle(weights))
         return _bundles_entrant(bundle.name, lambda scene: [("", bundle)], bundle)
@@ -183,7 +214,7 @@ def evaluate(
         theirs[scene] = summarize(cv)
         parts = [difference(s, cv, "top1_ade") for s in scores]
         gaps[scene] = blocks(np.mean([p[0] for p in parts], axis=0), parts[0][1])
-    by_agents = protocol is None
+    by_agents = protocol not in MIN_AGENTS
     seeds = max(len(s) for s in ours.values())
     averages = [mean_of([s[i] for s in ours.values()], by_agents) for i in range(seeds)]
     return {
@@ -208,7 +239,7 @@ def evaluate(
 
 def _notes_on_modes(entrant: Entrant, protocol: str | None) -> list[str]:
     """What keeps the figures of many modes from being compared with the published ones."""
-    if protocol is None:
+    if protocol not in MIN_AGENTS:
         return []
     counts = {"candidates an agent": entrant.candidates, "joint modes": entrant.joint_modes or 0}
     return [
