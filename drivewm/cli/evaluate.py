@@ -24,6 +24,7 @@ Room = Literal[
     "hidden-people",
     "stability",
     "crossing",
+    "degradation",
 ]
 MAX_NAME = 40  # characters of a scene's name that are always shown
 MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
@@ -51,7 +52,8 @@ class Evaluate:
     fan (also without --weights); calibration: coverage, likelihood, mode probabilities; consistency: overlap,
     off road; counterfactuals: the answer to the ego's plan, on branches; common-sense: surprise at the
     impossible; permanence: who went out of sight; hidden-people: who has no track; stability: jitter, delay;
-    crossing: how early one is known."""
+    crossing: how early one is known; degradation: errors under noise, drop-out and switched identities,
+    beside cv (also without --weights)."""
     json: Path | None = None
     """Write the figures to this file."""
 

@@ -21,6 +21,7 @@ from drivewm_eval.common_sense import common_sense
 from drivewm_eval.consistency import off_road, overlap
 from drivewm_eval.counterfactuals import answers, counterfactuals
 from drivewm_eval.crossing_lead import crossing_lead, forecast_score, straight_score, watched
+from drivewm_eval.degradation import degradation
 from drivewm_eval.drivable import DrivableArea
 from drivewm_eval.hidden_people import hidden_people
 from drivewm_eval.motion import moments, motion
@@ -134,6 +135,11 @@ def _crossing(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
     return {"model": crossing_lead(people, 0), "constant_velocity": crossing_lead(people, 1)}
 
 
+def _degradation(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
+    forecaster = subject.forecast if subject.model else None
+    return degradation(drives, forecaster, subject.grid, every_s=EVERY_S, bev=subject.sees_grids)
+
+
 def _common_sense(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
     return common_sense(drives, subject.torch())
 
@@ -148,6 +154,7 @@ ROOMS: dict[str, Room] = {
     "hidden-people": _hidden_people,
     "stability": _stability,
     "crossing": _crossing,
+    "degradation": _degradation,
 }
 
 
