@@ -7,7 +7,7 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,9 +23,18 @@ if TYPE_CHECKING:
     from drivewm_sim.carla_client.servers import Source
     from drivewm_sim.collect import EpisodeJob, EpisodeResult
     from drivewm_sim.fleet import Fleet
-    from drivewm_sim.manifest import Manifest
+    from drivewm_sim.manifest import Manifest, ManifestWriter
 
 MIXED = ("rule", "random", "held", "planner")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A collection that may begin or go on."""
+
+    out: Path
+    jobs: list[EpisodeJob]  # still missing
+    manifest: Manifest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +129,19 @@ class Collect:
 
     def make(self) -> dict[str, Any]:
         """Collects what is still missing; gives back the figures of the whole collection."""
+        return self.make_all([self])[0]
+
+    def make_all(self, collections: Sequence[Collect]) -> list[dict[str, Any]]:
+        """Collects these, of one kind, with the workers of this one; the figures of each."""
+        prepared = [collection._prepare() for collection in collections]
+        started = time.perf_counter()
+        with _sigterm_as_interrupt():
+            made = self._collect(prepared)
+        elapsed = time.perf_counter() - started if len(prepared) == 1 else None
+        return [_figures(p.manifest, m, elapsed) for p, m in zip(prepared, made, strict=True)]
+
+    def _prepare(self) -> Prepared:
+        """What is still missing, beside what the folder holds already."""
         from drivewm_sim.manifest import Manifest, clear_drafts, drop_damaged, read_manifest
 
         recipe = self._recipe()
@@ -135,10 +157,8 @@ class Collect:
                 Console(stderr=True).print(f"damaged, collected again: {', '.join(damaged)}")
             clear_drafts(self.out)
         self.out.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
-        with _sigterm_as_interrupt():
-            made = self._collect([job for job in jobs if job.name not in manifest.episodes], manifest)
-        return _figures(manifest, made, time.perf_counter() - started)
+        missing = [job for job in jobs if job.name not in manifest.episodes]
+        return Prepared(out=self.out, jobs=missing, manifest=manifest)
 
     def check(self) -> None:
         """InputError on the first option that cannot be met, before anything is written."""
@@ -306,16 +326,19 @@ class Collect:
             sources=self._sources(), recycle=self.recycle if self.launch else 0, tell=tell,
         )  # fmt: skip
 
-    def _collect(self, jobs: list[EpisodeJob], manifest: Manifest) -> list[EpisodeResult]:
-        """Makes the episodes, listing each as it is finished; gives back those made now."""
+    def _collect(self, prepared: Sequence[Prepared]) -> list[list[EpisodeResult]]:
+        """Makes the episodes, listing each as it is finished; gives back those made now, by collection."""
         from drivewm_sim.embedded import compile_kernels
         from drivewm_sim.fleet import run_fleet
         from drivewm_sim.manifest import ManifestWriter, clear_drafts
 
-        writer = ManifestWriter(manifest, self.out)
+        writers = [ManifestWriter(p.manifest, p.out) for p in prepared]
+        jobs = [job for p in prepared for job in p.jobs]
+        at = {job.name: index for index, p in enumerate(prepared) for job in p.jobs}
+        made: list[list[EpisodeResult]] = [[] for _ in prepared]
         if not jobs:
-            writer.flush()
-            return []
+            _flush(writers)
+            return made
         console = Console(stderr=True)
         if not console.is_terminal:  # where no status is shown
             console.print("compiling the simulator: minutes the first time, then at once")
@@ -325,9 +348,8 @@ class Collect:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:,.0f} frames/s"), TimeRemainingColumn(),
         )  # fmt: skip
-        made: list[EpisodeResult] = []
         frames, started = 0, time.perf_counter()
-        writer.flush()  # not before: who interrupts the compiling has begun nothing
+        _flush(writers)  # not before: who interrupts the compiling has begun nothing
         try:
             with (
                 Progress(*columns, console=console) as progress,
@@ -335,22 +357,32 @@ class Collect:
             ):
                 bar = progress.add_task("episodes", total=len(jobs), rate=0.0)
                 for result in fleet:
-                    writer.add(result)
-                    made.append(result)
+                    writers[at[result.name]].add(result)
+                    made[at[result.name]].append(result)
                     frames += result.frames + result.branch_frames
                     progress.update(bar, advance=1, rate=frames / (time.perf_counter() - started))
         except KeyboardInterrupt:
-            console.print(f"{len(manifest.episodes)} episodes are finished; --resume makes the others")
+            finished = sum(len(p.manifest.episodes) for p in prepared)
+            console.print(f"{finished} episodes are finished; --resume makes the others")
             raise
         finally:
-            writer.flush()
-            clear_drafts(self.out)  # of workers that were ended while writing
-            writer.withdraw()  # so that a corrected command can begin in the same folder
+            _flush(writers)
+            for p, writer in zip(prepared, writers, strict=True):
+                clear_drafts(p.out)  # of workers that were ended while writing
+                writer.withdraw()  # so that a corrected command can begin in the same folder
         return made
 
 
-def _figures(manifest: Manifest, made: list[EpisodeResult], elapsed: float) -> dict[str, Any]:
-    """What a collection holds, and what making those episodes took that were made now."""
+def _flush(writers: Sequence[ManifestWriter]) -> None:
+    for writer in writers:
+        writer.flush()
+
+
+def _figures(manifest: Manifest, made: list[EpisodeResult], elapsed: float | None) -> dict[str, Any]:
+    """What a collection holds, and what making those episodes took that were made now.
+
+    `elapsed` (s) is None where others were made between them.
+    """
     episodes = list(manifest.episodes.values())
     events: dict[str, int] = {}
     for episode in episodes:
@@ -364,10 +396,14 @@ def _figures(manifest: Manifest, made: list[EpisodeResult], elapsed: float) -> d
         "events": dict(sorted(events.items())),
         "branches": sum(e.branches for e in episodes),
         "retries": sum(e.retries for e in made),
-        "frames_per_s": round(sum(e.frames + e.branch_frames for e in made) / elapsed, 1),
+        **({} if elapsed is None else {"frames_per_s": _rate(made, elapsed)}),
         "cpu_ms_per_frame": _cost(made),
         "hash_of_hashes": manifest.hash_of_hashes,
     }
+
+
+def _rate(made: list[EpisodeResult], elapsed: float) -> float:
+    return round(sum(e.frames + e.branch_frames for e in made) / elapsed, 1)
 
 
 def _cost(made: list[EpisodeResult]) -> dict[str, float]:

@@ -31,10 +31,11 @@ def collect_split(command: Collect) -> int:
     parts = [(part, part_command(command, split, part)) for part in split.parts]
     for _, collect in parts:
         collect.check()
-    figures: dict[str, dict[str, Any]] = {}
-    for part, collect in parts:
-        made = collect.make()
-        figures[part.town] = made | {"frozen": compare(part, made)}
+    made = parts[0][1].make_all([collect for _, collect in parts])
+    figures = {
+        part.town: found | {"frozen": compare(part, found)}
+        for (part, _), found in zip(parts, made, strict=True)
+    }
     _report(command, split, figures)
     return 0
 
