@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from drivewm.timing import TimeGrid
 from drivewm.types import Forecast, Kind, Scene
 from drivewm_datasets.drive import Drive
 from drivewm_datasets.drive_scenes import Moment, branched_frames, branches_at, moment_at
-from drivewm_eval.precedence import goes_first
+from drivewm_eval.precedence import first_there, meeting_place
 
 AFFECTED_M = 0.5
 UNAFFECTED_M = 0.01
@@ -59,11 +60,6 @@ def true_change(moment: Moment) -> Float[ndarray, "G G A"]:
 def judged(moment: Moment) -> Bool[ndarray, "A"]:
     """Whom it is about: everybody but the ego whose future is known under every plan."""
     return moment.known.all(axis=0) & ~moment.is_ego & (moment.scene.tracks.valid.sum(axis=1) >= 2)
-
-
-def most_likely(forecast: Forecast) -> Float[ndarray, "A F 2"]:
-    """The most probable joint mode: the same under every plan, as its probability does not depend on it."""
-    return forecast.position[int(forecast.mode_probability.argmax())]
 
 
 def counterfactuals(found: Iterable[Answer]) -> dict[str, Any]:
@@ -131,40 +127,44 @@ def _strays(
 def _order(answer: Answer, who: Bool[ndarray, "A"], change: Float[ndarray, "G G A"]) -> list[bool]:
     """For each true flip of who goes first between two plans: whether the forecast says both right."""
     moment = answer.moment
-    plan = moment.scene.plan
-    if plan is None:
+    plan, ego = moment.scene.plan, moment.scene.ego_pose
+    if plan is None or ego is None:
         return []
+    driven = [g for g in range(len(answer.given)) if plan.valid[g].all()]
+    ways = {g: np.concatenate([ego[None, :2], plan.pose[g, :, :2]]) for g in driven}
     out = []
-    start = moment.scene.tracks.position[:, 0]
     for a in np.flatnonzero(who & (change.max((0, 1)) > AFFECTED_M)).tolist():
+        start = moment.scene.tracks.position[a, :1]
         radius = NEAR_M[int(moment.scene.tracks.kind[a])]
-        true = [_first(moment, g, a, moment.future[g, a], start[a], radius) for g in range(len(answer.given))]
-        said = [_first(moment, g, a, most_likely(f)[a], start[a], radius) for g, f in enumerate(answer.given)]
-        for g in range(len(true)):
-            for other in range(g + 1, len(true)):
-                one, two = true[g], true[other]
-                if one is not None and two is not None and one != two:
-                    out.append(said[g] == one and said[other] == two)
+        truths = {g: np.concatenate([start, moment.future[g, a]]) for g in driven}
+        place = meeting_place(list(ways.values()), list(truths.values()), radius) if driven else None
+        if place is None:
+            continue
+        true = {g: first_there(ways[g], truths[g], place, radius) for g in driven}
+        for g, other in combinations(driven, 2):
+            if true[g] is not None and true[other] is not None and true[g] != true[other]:
+                said = [_said_first(answer.given[x], a, start, ways[x], place, radius) for x in (g, other)]
+                out.append(said == [true[g], true[other]])
     return out
 
 
-def _first(
-    moment: Moment, g: int, a: int, path: Float[ndarray, "F 2"], start: Float[ndarray, "2"], radius: float
+def _said_first(
+    forecast: Forecast,
+    a: int,
+    start: Float[ndarray, "1 2"],
+    ego: Float[ndarray, "F 2"],
+    place: Float[ndarray, "2"],
+    radius: float,
 ) -> bool | None:
-    plan = moment.scene.plan
-    if plan is None or not plan.valid[g].all():
-        return None
-    ego = moment.scene.ego_pose
-    if ego is None:
-        return None
-    way = np.concatenate([ego[None, :2], plan.pose[g, :, :2]])
-    union = [
-        np.concatenate([ego[None, :2], plan.pose[k, :, :2]])
-        for k in range(len(plan.valid))
-        if plan.valid[k].all()
-    ]
-    truths = [np.concatenate([start[None], moment.future[k, a]]) for k in range(len(moment.future))]
-    return goes_first(way, np.concatenate([start[None], path]), union, truths, radius)
+    """Who goes first by the weight of an agent's candidates that come into it; None where none does."""
+    for_agent, for_ego = 0.0, 0.0
+    for path, share in zip(
+        forecast.marginal_position[:, a], forecast.marginal_probability[:, a], strict=True
+    ):
+        first = first_there(ego, np.concatenate([start, path]), place, radius)
+        for_agent += float(share) * (first is True)
+        for_ego += float(share) * (first is False)
+    return None if for_agent == for_ego else for_agent > for_ego
 
 
 def _summary(

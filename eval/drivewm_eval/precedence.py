@@ -53,8 +53,13 @@ def goes_first(
     begin now and have a point a step. `radius` (m) is how near counts as there.
     """
     place = meeting_place(ego_ways, agent_ways, radius)
-    if place is None:
-        return None
+    return None if place is None else first_there(ego, agent, place, radius)
+
+
+def first_there(
+    ego: Float[ndarray, "F 2"], agent: Float[ndarray, "F 2"], place: Float[ndarray, "2"], radius: float
+) -> bool | None:
+    """Whether the agent is within `radius` (m) of the place before the ego; None where neither comes."""
     mine, theirs = arrival(fine(ego), place, radius), arrival(fine(agent), place, radius)
     if np.isinf(mine) and np.isinf(theirs):
         return None
