@@ -72,6 +72,8 @@ def test_a_forecaster_that_knows_the_branches_is_right_in_everything() -> None:
     # Without the plan 1 m/s is said; 0 and 1.5 are true, .75 in the middle: errors of 1, .5 and .25 m/s.
     assert figures["gain_attainable"] == pytest.approx(1 - 0.25 / 0.75)
     assert figures["unaffected_p95_m"] == 0.0
+    assert figures["change_m"] == pytest.approx(1.5 * 2.6)
+    assert figures["change_explained_joint"] == figures["change_explained_most_likely"] == pytest.approx(1.0)
     assert (figures["flips"], figures["flips_right"]) == (1, 1.0)
 
 
@@ -80,6 +82,7 @@ def test_a_forecaster_that_is_deaf_to_the_plan_gets_the_order_wrong() -> None:
     figures = counterfactuals(answers([street], as_it_will_be(street, deaf=True), GRID))  # type: ignore[arg-type]
     # Under "keep" it is right, under "brake" it misses the walker's way: 1.5 m/s over 0.4 .. 4.8 s.
     assert figures["ade_plan_given"] == pytest.approx(0.5 * 1.5 * 2.6)
+    assert figures["change_explained_joint"] == figures["change_explained_most_likely"] == pytest.approx(0.0)
     assert (figures["flips"], figures["flips_right"]) == (1, 0.0)
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from drivewm.features import split_lines
 from drivewm.nearby import BOUNDARY_FACTOR, nearby_pieces
-from drivewm.types import LineKind
+from drivewm.types import LineKind, RoadMap
 
 CENTER, BOUNDARY = int(LineKind.LANE_CENTER), int(LineKind.LANE_BOUNDARY)
 HERE = np.ones(1, bool)
@@ -54,6 +55,15 @@ def test_the_absent_and_the_far_do_not_count() -> None:
     near = nearby_pieces(points, np.full(2, CENTER), now, np.zeros((2, 2)), np.array([True, False]), 8)
     assert near.tolist() == [0]
     assert len(nearby_pieces(points, np.full(2, CENTER), now, np.zeros((2, 2)), np.zeros(2, bool), 8)) == 0
+
+
+def test_a_map_is_cut_once_and_again_if_it_changes_in_place() -> None:
+    points = np.array([[[0.0, 0.0], [30.0, 0.0]]])
+    road = RoadMap(points=points, valid=np.ones((1, 2), bool), kind=np.array([CENTER]))
+    once = split_lines(road)
+    assert split_lines(road) is once
+    points += 1.0
+    assert np.allclose(split_lines(road).points, once.points + 1.0)
 
 
 @given(st.integers(0, 500), st.floats(-1e5, 1e5), st.floats(-1e5, 1e5))

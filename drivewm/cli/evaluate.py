@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from drivewm.cli.figures import check_file, terminal, write_json
+from drivewm.cli.figures import check_file, check_folder, terminal, write_json
 from drivewm.cli.predict import check_every
 from drivewm.cli.skipped import skip_notes
 from drivewm.errors import InputError
@@ -56,6 +56,9 @@ class Evaluate:
     beside cv (also without --weights)."""
     json: Path | None = None
     """Write the figures to this file."""
+    report: Path | None = None
+    """With --rooms: write report.html to this folder, one page with the tables, errors by horizon and by
+    situation, reliability diagrams and the worst cases drawn."""
 
     def run(self) -> int:
         from rich.progress import Progress
@@ -66,6 +69,8 @@ class Evaluate:
 
         if self.rooms:
             return self._examine()
+        if self.report:
+            raise InputError("--report is a page of rooms; name some with --rooms")
         given = [bool(self.weights), bool(self.baseline), bool(self.forecasts)]
         if sum(given) != 1:
             raise InputError("give exactly one of --weights, --baseline and --forecasts")
@@ -99,11 +104,16 @@ class Evaluate:
         from rich.progress import Progress
 
         from drivewm.cli.rooms import print_rooms
+        from drivewm_eval.motion_record import MotionRecord
+        from drivewm_eval.room_report import write_room_report
         from drivewm_eval.rooms import examine, read_drives, subject_of
 
         if self.baseline or self.forecasts or self.protocol or self.kind:
             raise InputError("--rooms takes --weights, or nothing for the baselines; leave out the others")
         check_file("--json", self.json)
+        if self.report:
+            check_folder("--report", self.report)
+        record = MotionRecord()
         subject = subject_of(self.weights)
         console = terminal()
         with Progress(console=console) as progress:
@@ -118,9 +128,13 @@ class Evaluate:
             def enter(room: str) -> None:
                 progress.update(at, description=room, advance=0 if room == self.rooms[0] else 1)
 
-            figures = examine(drives, subject, self.rooms, enter)
+            watcher = record if self.report else None
+            figures = examine(drives, subject, self.rooms, enter, watcher)
             progress.update(at, completed=len(self.rooms))
         print_rooms(console, figures)
+        if self.report:
+            forecaster = subject.forecast if subject.model else None
+            write_room_report(self.report / "report.html", figures, record, forecaster, subject.grid)
         if self.json:
             write_json(self.json, figures)
         return 0

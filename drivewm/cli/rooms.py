@@ -7,14 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-MOTION = {
-    "joint minADE": "joint_min_ade",
-    "joint minFDE": "joint_min_fde",
-    "minADE": "min_ade",
-    "minFDE": "min_fde",
-    "most likely ADE": "top1_ade",
-    "most likely FDE": "top1_fde",
-}
 DEGRADATION = {
     "joint minADE": ("model", "joint_min_ade"),
     "most likely ADE": ("model", "top1_ade"),
@@ -31,9 +23,13 @@ AXES = {
 
 def print_rooms(console: Console, figures: dict[str, Any]) -> None:
     """Each room in a table of its own."""
+    from drivewm_eval.room_tables import is_about_nobody
+
     about = f"{figures['forecaster']} on {figures['drives']} episodes of {', '.join(figures['towns'])}"
     for name, found in figures["rooms"].items():
-        if name == "motion":
+        if is_about_nobody(found):
+            console.print(f"{name}: {about}: nobody to judge")
+        elif name == "motion":
             _print_motion(console, about, found)
         elif name == "degradation":
             _print_degradation(console, about, found)
@@ -45,6 +41,8 @@ def print_rooms(console: Console, figures: dict[str, Any]) -> None:
 
 def _print_motion(console: Console, about: str, found: dict[str, Any]) -> None:
     from rich.table import Table
+
+    from drivewm_eval.room_tables import MOTION
 
     table = Table("", "", *MOTION, "agents", title=f"motion in metres: {about}")
     for group, by_name in found.items():
@@ -87,17 +85,9 @@ def _times(ratio: dict[str, dict[str, float | None]], who: str, figure: str) -> 
 def _print_plain(console: Console, title: str, found: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from drivewm_eval.room_tables import flat
+
     table = Table(title=title, show_header=False)
-    for name, value in _flat(found):
+    for name, value in flat(found):
         table.add_row(name.replace("_", " "), value)
     console.print(table)
-
-
-def _flat(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in found.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name}: ")
-        else:
-            rows.append((prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)))
-    return rows

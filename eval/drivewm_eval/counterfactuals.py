@@ -5,7 +5,9 @@ two of them follows from what the ego did.
 
 The plan cannot take away what is uncertain without it: of an error of 3 m, of which plans change 0.6 m,
 little can be gained. So beside the gain stands the attainable one: the error if the forecast without the plan
-were moved by exactly what each plan truly changes, the difference from the mean over the plans.
+were moved by exactly what each plan truly changes, the difference from the mean over the plans. And apart from
+how far off the forecast is, `change_explained` asks for its change alone, from plan to plan, of the joint
+modes and of the most likely candidate: 1 as it truly is, 0 as good as none.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ def counterfactuals(found: Iterable[Answer]) -> dict[str, Any]:
     errors: dict[str, list[float]] = {name: [] for name in ERRORS}
     kinds: list[int] = []
     strays: list[float] = []
+    changes: list[tuple[float, float, float]] = []
     order: list[bool] = []
     seen = {"moments": 0, "agents": 0, "pairs_unaffected": 0}
     for answer in found:
@@ -79,11 +82,12 @@ def counterfactuals(found: Iterable[Answer]) -> dict[str, Any]:
             if change[:, :, a].max() > AFFECTED_M:
                 kinds.append(int(moment.scene.tracks.kind[a]))
                 _compare(answer, a, errors)
+                changes.append(_change(answer, a))
         stray, pairs = _strays(answer, who, change)
         strays += stray
         seen["pairs_unaffected"] += pairs
         order += _order(answer, who, change)
-    return {**seen, **_summary(errors, kinds, strays, order)}
+    return {**seen, **_summary(errors, kinds, strays, order), **_explained(changes)}
 
 
 def _compare(answer: Answer, a: int, errors: dict[str, list[float]]) -> None:
@@ -102,6 +106,34 @@ def _compare(answer: Answer, a: int, errors: dict[str, list[float]]) -> None:
             )
     for name, values in by_plan.items():
         errors[name].append(float(np.mean(values)))
+
+
+def _change(answer: Answer, a: int) -> tuple[float, float, float]:
+    """Mean distance (m) over steps and pairs of plans: of the joint modes' change from the true one (by their
+    probability), of the most likely candidate's, and how large the true change is."""
+    true = answer.moment.future[:, a]
+    joint = np.stack([f.position[:, a] for f in answer.given])  # G K F 2
+    likely = np.stack([f.most_likely[a] for f in answer.given])
+    weight = answer.hidden.mode_probability
+    found = []
+    for g, other in combinations(range(len(true)), 2):
+        change = true[g] - true[other]
+        modes = np.linalg.norm(joint[g] - joint[other] - change, axis=-1).mean(-1)
+        single = np.linalg.norm(likely[g] - likely[other] - change, axis=-1).mean()
+        found.append((float(weight @ modes), float(single), float(np.linalg.norm(change, axis=-1).mean())))
+    joint_m, likely_m, true_m = np.mean(found, axis=0).tolist()
+    return joint_m, likely_m, true_m
+
+
+def _explained(changes: Sequence[tuple[float, float, float]]) -> dict[str, float | None]:
+    if not changes:
+        return {"change_m": None, "change_explained_joint": None, "change_explained_most_likely": None}
+    joint, likely, true = np.mean(changes, axis=0).tolist()
+    return {
+        "change_m": true,
+        "change_explained_joint": 1 - joint / true,
+        "change_explained_most_likely": 1 - likely / true,
+    }
 
 
 def _ade(path: Float[ndarray, "F 2"], truth: Float[ndarray, "F 2"]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ BASELINES = ("cv", "kalman", "fan")
 INTERACTING = "interacting pedestrians"
 FIGURES = ("joint_min_ade", "joint_min_fde", "min_ade", "min_fde", "top1_ade", "top1_fde")
 Forecaster = Callable[[Sequence[Scene]], list[Forecast]]
+Watcher = Callable[[Moment, Mapping[str, Forecast]], None]
+"""Is shown every moment with the forecasts of it by the forecasters' names."""
 
 
 def judged(moment: Moment) -> Bool[ndarray, "A"]:
@@ -94,6 +96,7 @@ def motion(
     *,
     every_s: float = 1.0,
     bev: bool = True,
+    watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """Errors in metres by group and forecaster: `model` (where there is one) and the baselines."""
     sums: dict[str, dict[str, Sums]] = {}
@@ -103,6 +106,8 @@ def motion(
         if forecaster is not None:
             said["model"] = forecaster(scenes)
         for i, moment in enumerate(of_drive):
+            if watcher is not None:
+                watcher(moment, {name: forecasts[i] for name, forecasts in said.items()})
             asked = judged(moment)
             for group, members in groups(moment).items():
                 who = members & asked

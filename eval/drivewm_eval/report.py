@@ -76,9 +76,14 @@ def write_report(path: Path, report: Report) -> None:
         ),
         "limits": html.escape(report.limits),
     }
-    template = (page / "page.html").read_text(encoding="utf-8")
+    write_page(path, "page.html", parts)
+
+
+def write_page(path: Path, template: str, parts: Mapping[str, str]) -> None:
+    """A template of `page/` with the parts in its places, markup as it is. Atomic."""
+    page = (resources.files("drivewm_eval") / "page" / template).read_text(encoding="utf-8")
     # One pass, so that text which looks like a placeholder stays text.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from drivewm.timing import TimeGrid
 from drivewm_datasets.drive import Drive
 from drivewm_datasets.drive_scenes import Moment, moment_at
 from drivewm_datasets.material import read_material
-from drivewm_eval.calibration import calibration, tuned_kalman
+from drivewm_eval.calibration import calibration, scored, tuned_kalman
 from drivewm_eval.common_sense import common_sense
 from drivewm_eval.consistency import off_road, overlap
 from drivewm_eval.counterfactuals import answers, counterfactuals
@@ -24,7 +25,7 @@ from drivewm_eval.crossing_lead import crossing_lead, forecast_score, straight_s
 from drivewm_eval.degradation import degradation
 from drivewm_eval.drivable import DrivableArea
 from drivewm_eval.hidden_people import hidden_people
-from drivewm_eval.motion import moments, motion
+from drivewm_eval.motion import Watcher, moments, motion
 from drivewm_eval.permanence import permanence
 from drivewm_eval.stability import jitter, reaction_delay, reactions
 
@@ -75,8 +76,9 @@ def subject_of(weights: str | None) -> Subject:
 Room = Callable[[Sequence[Drive], Subject], dict[str, Any]]
 
 
-def _motion(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
-    return motion(drives, subject.forecast if subject.model else None, subject.grid)
+def _motion(drives: Sequence[Drive], subject: Subject, watcher: Watcher | None = None) -> dict[str, Any]:
+    forecaster = subject.forecast if subject.model else None
+    return motion(drives, forecaster, subject.grid, watcher=watcher)
 
 
 def _counterfactuals(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
@@ -99,8 +101,11 @@ def _hidden_people(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
 
 def _calibration(drives: Sequence[Drive], subject: Subject) -> dict[str, Any]:
     """The Kalman filter beside the model is tuned on every second drive; the others are judged."""
-    tuned = tuned_kalman(_moments(drives[::2], subject), np.asarray(subject.grid.horizons))
     asked = _moments(drives[1::2] or drives, subject)
+    if not any(len(scored(moment)) for moment in asked):
+        return {}
+    others = _moments(drives[::2], subject)
+    tuned = tuned_kalman(others, np.asarray(subject.grid.horizons)) if others else None
     return calibration(asked, subject.forecast([m.scene for m in asked]), tuned)
 
 
@@ -177,8 +182,9 @@ def examine(
     subject: Subject,
     rooms: Sequence[str],
     progress: Callable[[str], None] = lambda room: None,
+    watcher: Watcher | None = None,
 ) -> dict[str, Any]:
-    """The figures of each room, and what was examined."""
+    """The figures of each room, and what was examined. `watcher` is shown the moments of the motion room."""
     unknown = [name for name in rooms if name not in ROOMS]
     if unknown:
         raise InputError(f"--rooms {unknown[0]!r} is unknown; there are {', '.join(ROOMS)}")
@@ -191,7 +197,8 @@ def examine(
     }
     for name in rooms:
         progress(name)
-        out["rooms"][name] = ROOMS[name](drives, subject)
+        room = partial(_motion, watcher=watcher) if name == "motion" else ROOMS[name]
+        out["rooms"][name] = room(drives, subject)
     return out
 
 
