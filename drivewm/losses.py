@@ -121,13 +121,13 @@ def affected(future_NAF2: Tensor, target_NA: Tensor, plans: int) -> Tensor:
 
 
 def plan_response(
-    position_NKAF2: Tensor, future: Tensor, target: Tensor, plans: int, winner_B: Tensor
+    position_NKAF2: Tensor, future: Tensor, target: Tensor, plans: int, winner_BA: Tensor
 ) -> Tensor:
     """How wrongly the forecast changes from plan to plan, per agent and step (m).
 
-    In the mode that came closest the change of those who are truly affected should be the true one. Who truly
-    stays as he is under two plans should stay so in every mode. Each of the two counts as a mean over its own
-    agents: few are affected, and they are what it is about.
+    In the mode that came closest (of the scene, or for the agent) the change of those who are truly affected
+    should be the true one. Who truly stays as he is under two plans should stay so in every mode. Each of the
+    two counts as a mean over its own agents: few are affected, and they are what it is about.
     """
     position = position_NKAF2.unflatten(0, (-1, plans))
     moved = position - position.roll(1, 1)
@@ -135,7 +135,7 @@ def plan_response(
     farthest = truly.norm(dim=-1).amax(-1)  # B G A
     concerned = (farthest > AFFECTED_M) * known
     still = ((farthest < STILL_M) * known)[:, :, None]
-    pick = winner_B[:, None, None, None, None, None].expand(-1, plans, 1, *moved.shape[3:])
+    pick = winner_BA[:, None, None, :, None, None].expand(-1, plans, 1, -1, *moved.shape[4:])
     wrong = torch.sqrt(((moved.gather(2, pick)[:, :, 0] - truly) ** 2).sum(-1) + 1e-4).mean(-1) - 1e-2
     stray = torch.sqrt((moved**2).sum(-1) + 1e-4).mean(-1) - 1e-2
     response = (wrong * concerned).sum() / concerned.sum().clamp(min=1.0)

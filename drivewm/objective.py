@@ -83,8 +83,12 @@ def objective(
         + losses.choice(out.marginal_logit, marginal_error, target, config.choice_temperature)
     )
     if batch.plans > 1 and config.response > 0:
-        best = scene_error[:: batch.plans].argmin(1)
+        best = scene_error[:: batch.plans].argmin(1)[:, None].expand(-1, future.shape[1])
+        nearest = marginal_error[:: batch.plans].argmin(1)
         response = losses.plan_response(out.joint_position, future, target, batch.plans, best)
+        response = response + losses.plan_response(
+            out.marginal_position, future, target, batch.plans, nearest
+        )
         terms["response"] = config.response * response
     if config.overlap > 0:
         terms["overlap"] = config.overlap * solid_losses.overlap(out.joint_position, inputs, batch.plans)
