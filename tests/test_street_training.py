@@ -98,8 +98,8 @@ def arrays(part: object) -> dict[str, ndarray]:
 
 
 def test_seeing_worse_touches_the_past_alone() -> None:
-    """Noise, young tracks, a slow sensor, swapped identities: the truth and the place of now stay."""
-    how = Augmentation(noise_m=0.1, shorten=1.0, sparse=1.0, swap=1.0)
+    """Noise, young tracks, a slow sensor, holes, swapped identities: the truth and the place of now stay."""
+    how = Augmentation(noise_m=0.1, shorten=1.0, sparse=1.0, holes=1.0, swap=1.0)
     for window in street_windows(toy_drive(), LAYOUT, 1.2):
         rng = np.random.default_rng(3)
         plain, worse = augment(window, LAYOUT, Augmentation(), rng), augment(window, LAYOUT, how, rng)

@@ -15,6 +15,7 @@ from drivewm.types import Kind
 from drivewm_datasets.street_windows import StreetPart
 from drivewm_datasets.windows import TimeLayout, TrainingWindow
 
+MOST_HOLES = 0.6  # share of the slots
 SPARSE_S = 0.4  # younger slots stay empty at 2.5 Hz and below
 
 
@@ -29,6 +30,7 @@ class Augmentation:
     crop: float = 0.0  # probability that a batch draws a smaller size and crops its windows to it
     shorten: float = 0.0  # probability that an agent loses its oldest history
     sparse: float = 0.0  # probability that a window loses the slots between 0 and 0.4 s, as slow sensors do
+    holes: float = 0.0  # probability that a window loses slots here and there, as under a failing tracker
     drop_map: float = 0.0  # probability that a window comes without its map
     drop_signals: float = 0.0  # ... without what the signals show
     drop_bev: float = 0.0  # ... without its bird's-eye grid
@@ -42,13 +44,16 @@ class Augmentation:
 PEDESTRIANS = Augmentation(
     scale=(0.6, 1.7), mirror=0.5, reverse=0.5, rotate=True, crop=0.5, shorten=0.1, noise_m=0.02
 )
-STREET = Augmentation(mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, drop_map=0.2, noise_m=0.03)
+STREET = Augmentation(
+    mirror=0.5, rotate=True, crop=0.2, shorten=0.3, sparse=0.3, holes=0.15, drop_map=0.2, noise_m=0.03
+)
 DRIVE = Augmentation(
     mirror=0.5,
     rotate=True,
     crop=0.2,
     shorten=0.1,
     sparse=0.15,
+    holes=0.15,
     drop_map=0.1,
     drop_signals=0.1,
     drop_bev=0.15,
@@ -180,7 +185,7 @@ def _backwards(sample: Sample, layout: TimeLayout) -> Sample:
 
 
 def _worse_seen(sample: Sample, layout: TimeLayout, how: Augmentation, rng: np.random.Generator) -> Sample:
-    """Noise, a slow sensor, young tracks and swapped identities: they touch the past of the anchor only."""
+    """Noise, a slow sensor, holes, young tracks and swapped identities: they touch the past of the anchor only."""
     past, valid = sample.past, sample.past_valid.copy()
     agents, slots = valid.shape
     if how.noise_m:
@@ -192,6 +197,10 @@ def _worse_seen(sample: Sample, layout: TimeLayout, how: Augmentation, rng: np.r
     if how.sparse and rng.random() < how.sparse:
         ages = np.asarray(layout.grid.ages)
         valid[:, (ages > 0) & (ages < SPARSE_S)] = False
+    if how.holes and rng.random() < how.holes:
+        lost = rng.random((agents, slots)) < rng.uniform(0.0, MOST_HOLES)
+        lost[:, 0] = False
+        valid &= ~lost
     if how.shorten:
         shortened = rng.random(agents) < how.shorten
         last = rng.integers(2, slots, agents)

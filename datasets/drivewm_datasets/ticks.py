@@ -81,6 +81,7 @@ class Ticks:
             swap=0.0,
             sparse=0.0,
             shorten=0.0,
+            holes=0.0,
             noise_m=0.0,
         )
 
