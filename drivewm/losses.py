@@ -121,9 +121,9 @@ def affected(future_NAF2: Tensor, target_NA: Tensor, plans: int) -> Tensor:
 
 
 def plan_response(
-    position_NKAF2: Tensor, future: Tensor, target: Tensor, plans: int, winner_BA: Tensor
+    position_NKAF2: Tensor, future: Tensor, weight_NA: Tensor, plans: int, winner_BA: Tensor
 ) -> Tensor:
-    """How wrongly the forecast changes from plan to plan, per agent and step (m).
+    """How wrongly the forecast changes from plan to plan, per agent and step (m), by the agents' weights.
 
     In the mode that came closest (of the scene, or for the agent) the change of those who are truly affected
     should be the true one. Who truly stays as he is under two plans should stay so in every mode. Each of the
@@ -131,7 +131,7 @@ def plan_response(
     """
     position = position_NKAF2.unflatten(0, (-1, plans))
     moved = position - position.roll(1, 1)
-    truly, known = true_change(future, target, plans)
+    truly, known = true_change(future, weight_NA, plans)
     farthest = truly.norm(dim=-1).amax(-1)  # B G A
     concerned = (farthest > AFFECTED_M) * known
     still = ((farthest < STILL_M) * known)[:, :, None]

@@ -57,7 +57,7 @@ def objective(
     temperature = config.winner_temperature(progress)
     joint = losses.displacement(out.joint_position, future)
     marginal = losses.displacement(out.marginal_position, future)
-    counts = target * _weights(batch, config, device)
+    counts = weight = target * _weights(batch, config, device)
     if batch.plans > 1:
         moved = losses.affected(future, target, batch.plans)
         counts = counts * (1 + (config.affected_weight - 1) * moved)
@@ -83,13 +83,36 @@ def objective(
         + losses.choice(out.marginal_logit, marginal_error, target, config.choice_temperature)
     )
     if batch.plans > 1 and config.response > 0:
-        best = scene_error[:: batch.plans].argmin(1)[:, None].expand(-1, future.shape[1])
-        nearest = marginal_error[:: batch.plans].argmin(1)
-        response = losses.plan_response(out.joint_position, future, target, batch.plans, best)
-        response = response + losses.plan_response(
-            out.marginal_position, future, target, batch.plans, nearest
-        )
-        terms["response"] = config.response * response
+        nearest = scene_error.argmin(1), marginal_error.argmin(1)
+        terms["response"] = config.response * _response(out, future, weight, batch.plans, *nearest)
+    terms |= _possible_terms(out, inputs, batch, future, target, config)
+    if batch.street is not None:
+        terms |= _street_terms(out, batch.street, batch.plans, config)
+    if config.latent > 0 and batch.plans == 1:  # the later view is that of the recording
+        terms |= _latent_terms(out, scene_error, teacher, batch, later, config)
+    loss = torch.stack(list(terms.values())).sum()
+    return loss, {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _response(
+    out: ModelOutputs, future: Tensor, weight: Tensor, plans: int, mode_N: Tensor, candidate_NA: Tensor
+) -> Tensor:
+    """How wrongly joint modes and candidates answer the plan, in those that came closest."""
+    best = mode_N[::plans, None].expand(-1, future.shape[1])
+    joint = losses.plan_response(out.joint_position, future, weight, plans, best)
+    return joint + losses.plan_response(out.marginal_position, future, weight, plans, candidate_NA[::plans])
+
+
+def _possible_terms(
+    out: ModelOutputs,
+    inputs: dict[str, Tensor],
+    batch: Batch,
+    future: Tensor,
+    target: Tensor,
+    config: ObjectiveConfig,
+) -> dict[str, Tensor]:
+    """Bodies apart, wheels on lanes, and forecasts that hold still."""
+    terms = {}
     if config.overlap > 0:
         terms["overlap"] = config.overlap * solid_losses.overlap(out.joint_position, inputs, batch.plans)
     if config.off_lane > 0 and inputs["lines"].shape[1] > 0:
@@ -97,12 +120,7 @@ def objective(
         terms["off_lane"] = config.off_lane * away
     if batch.successors is not None and config.steady > 0:
         terms["steady"] = config.steady * _unsteadiness(out, batch.successors, inputs["attributes"])
-    if batch.street is not None:
-        terms |= _street_terms(out, batch.street, batch.plans, config)
-    if config.latent > 0 and batch.plans == 1:  # the later view is that of the recording
-        terms |= _latent_terms(out, scene_error, teacher, batch, later, config)
-    loss = torch.stack(list(terms.values())).sum()
-    return loss, {name: float(value.detach()) for name, value in terms.items()}
+    return terms
 
 
 def _weights(batch: Batch, config: ObjectiveConfig, device: torch.device) -> Tensor:

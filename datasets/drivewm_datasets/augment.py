@@ -185,7 +185,7 @@ def _backwards(sample: Sample, layout: TimeLayout) -> Sample:
 
 
 def _worse_seen(sample: Sample, layout: TimeLayout, how: Augmentation, rng: np.random.Generator) -> Sample:
-    """Noise, a slow sensor, holes, young tracks, swapped identities: they touch the past of the anchor only."""
+    """Noise, a slow sensor, holes, young tracks, swapped identities: they touch the past alone."""
     past, valid = sample.past, sample.past_valid.copy()
     agents, slots = valid.shape
     if how.noise_m:
