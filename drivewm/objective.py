@@ -31,7 +31,7 @@ class ObjectiveConfig:
     kind_weight: tuple[float, float, float] = (1.0, 0.5, 0.35)
     meeting_weight: float = 3.0
     affected_weight: float = 4.0  # times so much where the truth depends on the plan
-    response: float = 0.5  # of the forecast to the ego's plan, on branches
+    response: float = 1.0  # of the forecast to the ego's plan, on branches
     exists: float = 0.1
     crossing: float = 0.2
     occupancy: float = 0.1
