@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """Bad input: the message says what was expected, what came and what to do, in one line."""
+
+
+class DivergedError(InputError):
+    """A training whose loss is no longer finite."""

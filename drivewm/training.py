@@ -20,7 +20,7 @@ from drivewm import losses
 from drivewm.anchors import fit_anchors
 from drivewm.batch import Batch, tensors
 from drivewm.crew import Alone, Crew
-from drivewm.errors import InputError
+from drivewm.errors import DivergedError, InputError
 from drivewm.features import KINDS
 from drivewm.model import WorldModel
 from drivewm.objective import ObjectiveConfig, objective
@@ -231,7 +231,7 @@ class Trainer:
         with precision(self.device):
             loss, terms = objective(self.model, self.average.encoder, batch, c.objective, self.step / c.steps)
         if not torch.isfinite(loss):
-            raise InputError(f"the loss is not finite at step {self.step}; lower --learning-rate")
+            raise DivergedError(f"the loss is not finite at step {self.step}; lower --learning-rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.crew.average(self.model.parameters())

@@ -169,7 +169,7 @@ def run_training(
     crew: Crew | None = None,
 ) -> Bundle | None:
     """Trains, calibrates and writes the bundle into `run`; in a `crew` process 0 does, others give None."""
-    recipe = _recipe(training, validation, config)
+    recipe = recipe_hash(training, validation, config)
     finished = run / RESULT
     if resume and finished.exists():
         if json.loads(finished.read_text()).get("fingerprint") != recipe:
@@ -239,7 +239,7 @@ def _start(config: RunConfig) -> tuple[WorldModel, bool]:
     return model, anchored
 
 
-def _recipe(training: Sequence[Material], validation: Sequence[Material], config: RunConfig) -> str:
+def recipe_hash(training: Sequence[Material], validation: Sequence[Material], config: RunConfig) -> str:
     """One hash of all that decides what a run learns: its settings and its scenes."""
     parts = [repr(config), fingerprint(training), fingerprint(validation)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

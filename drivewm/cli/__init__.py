@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("drivewm.cli.train", "Train", "Train a world model on tracks tables or episodes."),
     "predict": ("drivewm.cli.predict", "Predict", "Forecast every agent of recordings into a table."),
     "evaluate": ("drivewm.cli.evaluate", "Evaluate", "Score a model, a baseline or a forecast table."),
+    "ablate": ("drivewm.cli.ablate", "Ablate", "Train without one part at a time: what each is worth."),
     "street": ("drivewm.cli.street", "Street", "Measure what people and vehicles do, beside targets."),
     "carla-server": ("drivewm.cli.carla_server", "CarlaServer", "Stand in for a CARLA server, GPU-free."),
     "bench": ("drivewm.cli.bench", "Bench", "Measure the simulator: its speed, its endurance."),

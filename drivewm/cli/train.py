@@ -78,7 +78,7 @@ class Train:
             raise InputError(f"--learning-rate must lie between 0 and 1, got {self.learning_rate:g}")
         if self.latent is not None and not 0 <= self.latent < math.inf:
             raise InputError(f"--latent must be a weight of 0 or more, got {self.latent:g}")
-        self._check_seeds()
+        check_seeds(self.seeds)
         plans = plan_runs(
             data=self.data,
             out=self.out,
@@ -120,11 +120,13 @@ class Train:
                 raise InputError(f"--mix {given!r} must read NAME=WEIGHT with a positive weight")
         return out
 
-    def _check_seeds(self) -> None:
-        if not self.seeds:
-            raise InputError("--seeds must name at least one seed")
-        for seed in self.seeds:
-            if not 0 <= seed < 2**63:
-                raise InputError(f"--seeds must lie between 0 and 2^63 - 1, got {seed}")
-            if self.seeds.count(seed) > 1:
-                raise InputError(f"--seeds names {seed} twice; name each once")
+
+def check_seeds(seeds: tuple[int, ...]) -> None:
+    """InputError unless there are seeds, each once and of a size that generators take."""
+    if not seeds:
+        raise InputError("--seeds must name at least one seed")
+    for seed in seeds:
+        if not 0 <= seed < 2**63:
+            raise InputError(f"--seeds must lie between 0 and 2^63 - 1, got {seed}")
+        if seeds.count(seed) > 1:
+            raise InputError(f"--seeds names {seed} twice; name each once")
