@@ -1,5 +1,7 @@
 """Writes random towns for training: python sim/authoring/make_random_towns.py N --seed S --out FOLDER.
 
+--roundabouts draws roundabouts instead of street nets.
+
 town_000.xodr with its .json beside it, and so on: each for `drivewm collect --town`. A developer's tool, no
 part of the package. The same arguments write the same bytes. A town that is unsound, or in which somebody is
 stuck within a minute, is drawn again with the next of its own seeds.
@@ -9,9 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from random_town import make
+import random_roundabout
+import random_town
+from network import Network
 from soundness import faults
 from xodr import write_xodr
 
@@ -22,7 +27,10 @@ LONGEST_STALL = 55.0  # ... and a pedestrian without meaning to; a red light las
 SERVED = 0.7  # of those who want to come in
 
 
-def write(seed: int, xodr: Path) -> None:
+Make = Callable[[int], tuple[Network, str]]
+
+
+def write(make: Make, seed: int, xodr: Path) -> None:
     """The files of one town; ValueError where the draw does not fit together."""
     network, sidecar = make(seed)
     xodr.write_text(write_xodr(network), encoding="utf-8", newline="\n")
@@ -47,12 +55,12 @@ def lifeless(xodr: Path, seed: int) -> list[str]:
     return [what for what, true in said.items() if true]
 
 
-def write_good(index: int, seed: int, xodr: Path, *, live: bool) -> int:
+def write_good(make: Make, index: int, seed: int, xodr: Path, *, live: bool) -> int:
     """Writes town `index` of a seed; gives back how many draws were thrown away."""
     for again in range(TRIES):
         own = (seed * 1_000_003 + index) * 1000 + again
         try:
-            write(own, xodr)
+            write(make, own, xodr)
             wrong = faults(xodr) or (lifeless(xodr, own) if live else [])
         except ValueError as error:
             wrong = [str(error)]
@@ -67,11 +75,13 @@ def main() -> None:
     parser.add_argument("count", type=int, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--roundabouts", action="store_true", help="draw roundabouts")
     parser.add_argument("--still", action="store_true", help="leave out the minute of traffic")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
+    make = random_roundabout.make if asked.roundabouts else random_town.make
     redrawn = [
-        write_good(index, asked.seed, asked.out / f"town_{index:03d}.xodr", live=not asked.still)
+        write_good(make, index, asked.seed, asked.out / f"town_{index:03d}.xodr", live=not asked.still)
         for index in range(asked.count)
     ]
     print(f"{asked.count} towns in {asked.out}, {sum(redrawn)} draws thrown away")

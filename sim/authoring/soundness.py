@@ -23,6 +23,7 @@ from drivewm_sim.roads.opendrive import Road, load_opendrive
 LARGEST = 250_000  # bytes of a map
 MEET_M, MEET_RAD = 0.01, 0.01
 TOUCH_M2 = 1e-3
+REFUGE_M = 3.5  # from an island to the crosswalk on its other side
 ZEBRA_M = 5.0  # from a parked vehicle to a crosswalk
 
 
@@ -174,12 +175,15 @@ def _parked(files: Files) -> Iterator[str]:
 
 
 def _crossings(files: Files) -> Iterator[str]:
-    """A crosswalk joins two sidewalks."""
+    """A crosswalk joins two sidewalks, or one and an island from which another goes on."""
     walks = files.surface("sidewalk").buffer(0.02)
+    island = files.surface("median").buffer(0.02)
     for mark, plan in files.crosswalks.items():
         corners = np.array(plan.exterior.coords[:4])
         ends = [Point((corners[i] + corners[(i + 1) % 4]) / 2) for i in range(4)]
-        if sum(walks.contains(end) for end in ends) != 2:
+        beyond = [island.distance(other) for key, other in files.crosswalks.items() if key != mark]
+        refuge = any(island.contains(end) for end in ends) and min(beyond, default=math.inf) < REFUGE_M
+        if sum(walks.contains(end) for end in ends) + refuge != 2:
             yield f"crosswalk {mark} does not join two sidewalks"
 
 
