@@ -35,8 +35,8 @@ class ObjectiveConfig:
     exists: float = 0.1
     crossing: float = 0.2
     occupancy: float = 0.1
-    overlap: float = 5.0  # bodies of one mode inside each other
-    off_lane: float = 0.5  # vehicles beside the lanes
+    overlap: float = 20.0  # bodies of one mode inside each other
+    off_lane: float = 1.5  # vehicles beside the lanes
     steady: float = 0.5  # forecasts of two ticks for the same moment agree
     temperature: float = 0.1  # of the winners, at the start
     annealed_at: float = 0.5  # share of the training after which only the best future learns

@@ -14,8 +14,8 @@ from drivewm.types import DEFAULT_SIZE, LineKind
 EVERY = 2  # of so many steps one is looked at
 ON_FOOT_RADIUS_M = 0.25
 DISCS = (-0.33, 0.0, 0.33)  # along a body, in shares of its length
-OFF_LANE_M = 1.75  # from the nearest point of a lane's centre: half a lane, and half the points' spacing
-FARTHEST_M = 3.0  # beyond this further off costs no more: the map that the model sees ends somewhere
+OFF_LANE_M = 1.4  # from the nearest point of a lane's centre: half of a narrow lane
+FARTHEST_M = 5.0  # beyond this further off costs no more: the map that the model sees ends somewhere
 MOVED_M = 0.2
 NEAR_M = 2.0  # widths of two bodies, generously
 
