@@ -20,13 +20,13 @@ from drivewm_sim.splits import Part, interacting, read_split, split_names
 
 PARTS = [(name, part) for name in split_names() for part in read_split(name).parts]
 HELD_OUT = {"school", "roundabout"}
-DRAWN = {"random", "fresh"}
+DRAWN = {"random", "fresh", "circles", "fresh-circles"}
 
 
 def test_no_two_parts_share_a_seed() -> None:
     """An episode is named by its seed and number: equal seeds would be equal names."""
     seeds = [part.seed for _, part in PARTS]
-    assert len(set(seeds)) == len(seeds) == 14 + 80 + 20
+    assert len(set(seeds)) == len(seeds) == 14 + 80 + 20 + 24 + 6
 
 
 def test_the_held_out_towns_are_in_no_other_split() -> None:
@@ -47,7 +47,8 @@ def test_every_part_can_be_collected() -> None:
 
 def test_towns_that_choose_a_checkpoint_are_not_those_that_it_learned_from() -> None:
     drawn = [read_split(name).drawn for name in sorted(DRAWN)]
-    assert [(d.count, d.seed) for d in drawn if d] == [(20, 1), (80, 0)]
+    assert [(d.count, d.seed) for d in drawn if d] == [(24, 2), (20, 1), (6, 3), (80, 0)]
+    assert [d.roundabouts for d in drawn if d] == [True, False, True, False]
     for name in DRAWN:
         split = read_split(name)
         assert [p.town for p in split.parts] == [f"town_{k:03d}" for k in range(len(split.parts))]
@@ -137,13 +138,15 @@ def test_collecting_a_split_makes_a_folder_a_town_and_tells_what_is_as_frozen(
         ([], "--episodes is missing: say how many, or name a frozen --split"),
         (
             ["--split", "trian"],
-            "no split 'trian'; there are train, random, fresh, validation, school, roundabout, seen",
+            "no split 'trian'; there are train, random, circles, fresh, "
+            "fresh-circles, validation, school, roundabout, seen",
         ),
         (["--split", "train", "--episodes", "3"], "--episodes: the split 'train' decides it"),
         (["--split", "train", "--seed", "3"], "--seed: the split 'train' decides it"),
         (["--split", "train", "--sensors", "none"], "--sensors: the split 'train' decides it"),
         (["--split", "train", "--towns", "here"], "--towns: the towns of the split 'train' are shipped"),
         (["--split", "random"], "make_random_towns.py 80 --seed 0 --out towns`, then --towns towns"),
+        (["--split", "circles"], "make_random_towns.py 24 --seed 2 --roundabouts --out towns`"),
         (["--split", "fresh", "--towns", "nowhere"], "nowhere lacks town_000.xodr; `python sim/authoring"),
         (["--episodes", "1", "--towns", "here"], "--towns is for --split"),
         (["--split", "train", "--workers", "0"], "--workers must be at least 1"),
@@ -162,6 +165,7 @@ def test_what_does_not_fit_a_split_ends_in_one_line_and_writes_nothing(
 
 def test_an_unknown_split_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(
-        InputError, match="there are train, random, fresh, validation, school, roundabout, seen"
+        InputError,
+        match="there are train, random, circles, fresh, fresh-circles, val",
     ):
         read_split("holdout")

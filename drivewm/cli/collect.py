@@ -45,11 +45,11 @@ class Collect:
     out: Path
     # How many episodes the collection has in the end; needed unless --split decides it.
     episodes: int | None = None
-    # Collect a frozen split instead: train, random, fresh, validation, school, roundabout or seen. It
-    # decides towns, scenarios, seeds, policies, sensors, branches; each town goes into a folder of its own
-    # below --out.
+    # Collect a frozen split instead: train, random, circles, fresh, fresh-circles, validation, school,
+    # roundabout or seen. It decides towns, scenarios, seeds, policies, sensors, branches; each town goes
+    # into a folder of its own below --out.
     split: str | None = None
-    # Where the towns of random and fresh are, which are drawn at random and not shipped.
+    # Where the towns of random, circles, fresh and fresh-circles are, drawn at random and not shipped.
     towns: Path | None = None
     # The world to collect in.
     backend: Literal["embedded", "carla"] = "embedded"

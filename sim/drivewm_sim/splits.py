@@ -19,9 +19,13 @@ class Drawn:
 
     count: int
     seed: int
+    roundabouts: bool = False
 
     def command(self, folder: str) -> str:
-        return f"python sim/authoring/make_random_towns.py {self.count} --seed {self.seed} --out {folder}"
+        kind = " --roundabouts" if self.roundabouts else ""
+        return (
+            f"python sim/authoring/make_random_towns.py {self.count} --seed {self.seed}{kind} --out {folder}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
