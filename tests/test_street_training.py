@@ -64,6 +64,13 @@ def test_every_parameter_learns_from_plain_windows_and_branches_together() -> No
     assert deaf == []
 
 
+def test_branches_keep_their_share_where_no_two_windows_follow_each_other() -> None:
+    """Windows a second apart make no ticks: the share of the ticks once went to the branches."""
+    source = training_source(windows_of([toy_drive()], LAYOUT, 1.0, branches=True), LAYOUT, CONFIG)
+    plain, branched = source.weights
+    assert branched / (plain + branched) == pytest.approx(CONFIG.branch_share)
+
+
 def test_a_branched_batch_holds_the_plans_of_a_scene_beside_each_other() -> None:
     *_, batch = batches()
     assert batch.plans == 2

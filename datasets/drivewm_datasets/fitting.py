@@ -127,8 +127,9 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
         loaders.append(replace(plain, windows=listed, augmentation=how))
         weights.append(config.weights.get(dataset, float(len(listed))))
     driven_weight = sum(w for w, (_, driven) in zip(weights, windows.by_set, strict=True) if driven)
-    rest = 1 - config.tick_share - (config.branch_share if windows.branched else 0.0)
-    if windows.ticks and config.tick_share > 0:
+    ticked = config.tick_share if windows.ticks else 0.0
+    rest = 1 - ticked - (config.branch_share if windows.branched else 0.0)
+    if ticked > 0:
         loaders.append(
             Ticks(
                 pairs=windows.ticks,
@@ -140,7 +141,7 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
                 occupancy=model.occupancy,
             )
         )
-        weights.append(driven_weight * config.tick_share / rest)
+        weights.append(driven_weight * ticked / rest)
     if windows.branched:
         how = replace(config.drive_augmentation, drop_plan=0.0)
         branch = replace(plain, windows=windows.branched, augmentation=how, later=False, occupancy=False)
