@@ -70,3 +70,17 @@ def drive(
         bev_spec=None,
         branches=tuple(branches),
     )
+
+
+def crossed_before(frames: int, road_map: RoadMap | None = None) -> Drive:
+    """The ego stands; one walker crosses evenly before it, another walks far away and stops at 3 s."""
+    stopping = path((60.0, 5.0), (1.0, 0.0), frames)
+    stopping[30:] = stopping[30]
+    paths = {
+        EGO: path((-10.0, 0.0), (0.0, 0.0), frames),
+        "crossing": path((0.0, -4.0), (0.0, 1.0), frames),
+        "far": stopping,
+    }
+    kinds = {EGO: Kind.VEHICLE, "crossing": Kind.PEDESTRIAN, "far": Kind.PEDESTRIAN}
+    everybody = cast(paths, kinds, on_road={"crossing": np.ones(frames, bool)})
+    return drive(everybody, everybody, road_map=road_map)

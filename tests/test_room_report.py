@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_road_map
-from drives import EGO, cast, drive, path
+from drives import EGO, cast, crossed_before, drive, path
 from hypothesis import given
 from hypothesis import strategies as st
 from street import write_scenes
@@ -44,16 +44,7 @@ EAST, NORTH = np.array([2.0, 0.0]), np.array([0.0, 1.0])
 
 def street(scenario: str = "street", scene: str = "made") -> Drive:
     """The ego stands; one crosses evenly before it, another walks far away at 1 m/s and stops at 3 s."""
-    stopping = path((60.0, 5.0), (1.0, 0.0), FRAMES)
-    stopping[30:] = stopping[30]
-    paths = {
-        EGO: path((-10.0, 0.0), (0.0, 0.0), FRAMES),
-        "crossing": path((0.0, -4.0), (0.0, 1.0), FRAMES),
-        "far": stopping,
-    }
-    kinds = {EGO: Kind.VEHICLE, "crossing": Kind.PEDESTRIAN, "far": Kind.PEDESTRIAN}
-    everybody = cast(paths, kinds, on_road={"crossing": np.ones(FRAMES, bool)})
-    made = drive(everybody, everybody, road_map=make_road_map())
+    made = crossed_before(FRAMES, make_road_map())
     return replace(made, scenario=scenario, scene=scene)
 
 

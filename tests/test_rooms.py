@@ -6,15 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from drives import EGO, cast, drive, path
+from drives import crossed_before
 from street import write_scenes
 from toy_street import make_episode
 
 from drivewm.cli import main
 from drivewm.errors import InputError
-from drivewm.types import Kind
 from drivewm_datasets.drive import Drive
 from drivewm_datasets.episode import write_episode
 from drivewm_eval.motion import INTERACTING
@@ -25,16 +23,7 @@ FRAMES = 80
 
 def street() -> Drive:
     """The ego stands; one walker crosses evenly in front of it, another walks far away and stops at 3 s."""
-    stopping = path((60.0, 5.0), (1.0, 0.0), FRAMES)
-    stopping[30:] = stopping[30]
-    paths = {
-        EGO: path((-10.0, 0.0), (0.0, 0.0), FRAMES),
-        "crossing": path((0.0, -4.0), (0.0, 1.0), FRAMES),
-        "far": stopping,
-    }
-    kinds = {EGO: Kind.VEHICLE, "crossing": Kind.PEDESTRIAN, "far": Kind.PEDESTRIAN}
-    everybody = cast(paths, kinds, on_road={"crossing": np.ones(FRAMES, bool)})
-    return drive(everybody, everybody)
+    return crossed_before(FRAMES)
 
 
 def test_motion_is_judged_by_group_and_an_even_walk_is_no_surprise_to_constant_velocity() -> None:
