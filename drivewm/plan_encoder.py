@@ -118,4 +118,5 @@ class PlanShift(nn.Module):
         agent = z_BAD[:, None, :, None].expand(-1, g, -1, j, -1)
         change = self.modulate(torch.cat([agent, prefix_BGAJE], dim=-1)) * torch.tanh(self.gate(prefix_BGAJE))
         scale, shift = change[:, :, None].chunk(2, dim=-1)
-        return (latent_BMAJD[:, None] * (1 + scale) + shift).flatten(1, 2)
+        # One pass over the largest tensor of the network.
+        return torch.addcmul(shift, latent_BMAJD[:, None], 1 + scale).flatten(1, 2)

@@ -31,7 +31,7 @@ from drivewm_datasets.occupants import draw_occupants
 from drivewm_datasets.street_windows import NEVER, NOT_ASKED
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, learnable
 
-DRAWN_SHARE = 0.35
+DRAWN_SHARE = 0.25
 """So many of a batch's scenes have their occupancy drawn."""
 
 
