@@ -13,6 +13,7 @@ from drivewm.checkpoint import Bundle
 from drivewm.context import missing
 from drivewm.features import featurize
 from drivewm.model import ModelOutputs, arrays_of
+from drivewm.personal_space import make_room
 from drivewm.postprocess import follow_plan, to_forecast
 from drivewm.types import Forecast, Scene
 
@@ -55,8 +56,9 @@ class TorchForecaster:
     def _forecast(self, arrays: dict[str, ndarray], row: int, index: int, scene: Scene) -> Forecast:
         sizes = self.model.config.sizes
         forecast = to_forecast(arrays, row, scene, self.grid, self.bundle.calibration, index, sizes.bev)
+        plan = row - index * (1 if scene.plan is None else len(scene.plan.valid))
         return replace(
-            follow_plan(forecast, scene, row - index * (1 if scene.plan is None else len(scene.plan.valid))),
+            make_room(follow_plan(forecast, scene, plan), scene),
             model_hash=self.bundle.hash,
             without=missing(scene, signals=sizes.signals, bev=sizes.bev is not None, plan=sizes.plan),
         )

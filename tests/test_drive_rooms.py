@@ -66,6 +66,17 @@ def test_who_stands_in_another_now_is_not_the_forecasts_fault() -> None:
     assert consistency.overlap([moment], [forecast])["joint"] == 0.0
 
 
+def test_two_tracks_of_one_person_are_one_body() -> None:
+    """A track that was lost and the one born after it lead to the same place: that is right."""
+    meet = np.stack([straight(140, (0, 0), (1, 0)), straight(140, (6, 0), (-1, 0)), FAR])
+    drive = make_drive(meet, [0, 0, 2])
+    moment, forecast = at(drive, 10)
+    one = replace(moment, there=replace(moment.there, who=np.array([0, 0, 2])))
+    assert consistency.overlap([moment], [forecast])["truth"] == pytest.approx(2 / 3)
+    assert consistency.overlap([one], [forecast])["joint"] == 0.0
+    assert consistency.overlap([one], [forecast])["truth"] == 0.0
+
+
 def test_modes_that_give_way_overlap_less_than_independent_draws() -> None:
     """One of two passes first in each mode: drawn independently both go in a quarter of the cases."""
     drive = make_drive(

@@ -2,7 +2,8 @@
 
 Overlap: bodies are boxes along their motion (as they stand now where they do not move), of their size or
 their kind's default. They overlap where they share more than 10 cm along every axis; pairs that do so now
-are left out, for the forecast did not put them there. Beside the joint modes stand the same agents with
+are left out, for the forecast did not put them there, and so are two tracks of one agent (lost, and born
+anew), who are one body. Beside the joint modes stand the same agents with
 futures drawn independently: candidates by their probability, and the paths of the joint modes shuffled.
 
 Off-road: the share of forecast places of vehicles (but the ego) that lie in no lane, see `drivable`. Vehicles
@@ -70,13 +71,21 @@ def sizes(tracks: Tracks) -> Float[ndarray, "A 2"]:
     return np.where(tracks.size_valid[:, None], tracks.size, DEFAULT_SIZE[tracks.kind])
 
 
-def overlapped(path: Float[ndarray, "*b A F 2"], scene: Scene) -> Bool[ndarray, "*b A"]:
-    """Whether each agent overlaps another at some step, pairs that do so now left out."""
+def two_bodies(scene: Scene, who: Int[ndarray, "A"]) -> Bool[ndarray, "A A"]:
+    """Which pairs count: those apart now, and not tracks of the same agent (`who`, -1: nobody)."""
     size, now = sizes(scene.tracks), scene.tracks.pose[:, 0]
-    fine = ~overlapping(now[:, :2], now[:, 2], size)
+    same = (who[:, None] == who) & (who >= 0)
+    return ~overlapping(now[:, :2], now[:, 2], size) & ~same
+
+
+def overlapped(
+    path: Float[ndarray, "*b A F 2"], scene: Scene, who: Int[ndarray, "A"]
+) -> Bool[ndarray, "*b A"]:
+    """Whether each agent overlaps another at some step."""
+    size, now = sizes(scene.tracks), scene.tracks.pose[:, 0]
     yaw = headings(path, now)
     hit = overlapping(np.moveaxis(path, -2, -3), np.moveaxis(yaw, -1, -2), size)  # ... F A A
-    met = np.asarray((hit.any(axis=-3) & fine).any(axis=-1))
+    met = np.asarray((hit.any(axis=-3) & two_bodies(scene, who)).any(axis=-1))
     return met
 
 
@@ -102,13 +111,14 @@ def overlap(moments: Sequence[Moment], forecasts: Sequence[Forecast], draws: int
             continue
         weight = forecast.mode_probability
         each = np.repeat(weight[:, None], moment.scene.tracks.agents, axis=1)
-        joint = overlapped(forecast.position, moment.scene).sum(axis=1)
+        who = moment.there.who
+        joint = overlapped(forecast.position, moment.scene, who).sum(axis=1)
         total["joint"] += float(weight @ joint)
         total["most_likely_mode"] += float(joint[weight.argmax()])
         apart = drawn_independently(forecast.marginal_position, forecast.marginal_probability, rng, draws)
-        total["independent"] += overlapped(apart, moment.scene).sum() / draws
+        total["independent"] += overlapped(apart, moment.scene, who).sum() / draws
         apart = drawn_independently(forecast.position, each, rng, draws)
-        total["shuffled"] += overlapped(apart, moment.scene).sum() / draws
+        total["shuffled"] += overlapped(apart, moment.scene, who).sum() / draws
         agents += moment.scene.tracks.agents
         known = np.flatnonzero(moment.known[0])
         if len(known) > 1:
@@ -126,7 +136,7 @@ def _truly(moment: Moment, known: Int[ndarray, "N"]) -> float:
     tracks = moment.scene.tracks
     size, now = sizes(tracks)[known], tracks.pose[known, 0]
     path = moment.future[0, known]
-    fine = ~overlapping(now[:, :2], now[:, 2], size)
+    fine = two_bodies(moment.scene, moment.there.who)[np.ix_(known, known)]
     hit = overlapping(np.moveaxis(path, -2, -3), headings(path, now).T, size)
     return float((hit.any(axis=0) & fine).any(axis=-1).sum())
 
