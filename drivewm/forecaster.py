@@ -13,8 +13,8 @@ from drivewm.checkpoint import Bundle
 from drivewm.context import missing
 from drivewm.features import featurize
 from drivewm.model import ModelOutputs, arrays_of
-from drivewm.personal_space import make_room
-from drivewm.postprocess import follow_plan, to_forecast
+from drivewm.plausibility import plausible
+from drivewm.postprocess import to_forecast
 from drivewm.types import Forecast, Scene
 
 
@@ -58,7 +58,7 @@ class TorchForecaster:
         forecast = to_forecast(arrays, row, scene, self.grid, self.bundle.calibration, index, sizes.bev)
         plan = row - index * (1 if scene.plan is None else len(scene.plan.valid))
         return replace(
-            make_room(follow_plan(forecast, scene, plan), scene),
+            plausible(forecast, scene, plan),
             model_hash=self.bundle.hash,
             without=missing(scene, signals=sizes.signals, bev=sizes.bev is not None, plan=sizes.plan),
         )

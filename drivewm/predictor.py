@@ -26,8 +26,8 @@ from drivewm.errors import InputError
 from drivewm.features import featurize, scene_center
 from drivewm.history import EXACT_S, SAME_M, TrackHistory, memory_s
 from drivewm.observations import Observation, doubt, size_of
-from drivewm.personal_space import make_room
-from drivewm.postprocess import follow_plan, to_forecast
+from drivewm.plausibility import plausible
+from drivewm.postprocess import to_forecast
 from drivewm.runtime import Backend, Runtime, load_runtime
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import EgoPlan, Forecast, Kind, RoadMap, Scene, Tracks
@@ -187,7 +187,7 @@ class Predictor:
             model_hash=self.runtime.hash,
             without=missing(scene, signals=sizes.signals, bev=sizes.bev is not None, plan=sizes.plan),
         )
-        return make_room(follow_plan(forecast, scene), scene)
+        return plausible(forecast, scene)
 
     def _check_context(
         self, ego_pose: Float[ndarray, "3"] | None, bev: BevGrid | None, plan: EgoPlan | None

@@ -1,0 +1,105 @@
+"""Vehicles that drive in a lane stay on lanes: joint modes that stray beside it are drawn back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from drivewm.features import Lines, split_lines
+from drivewm.lane_direction import IN_LANE_M
+from drivewm.types import Forecast, Kind, LineKind, Scene
+
+HALF_WIDTH_M = (1.25, 2.75)
+"""No lane is taken for narrower or wider than twice this; without boundaries it is as wide as usual."""
+INSIDE_M = 0.1  # so far inside the lane's edge ends who is drawn back
+FARTHEST_M = 4.0
+"""Who strays further has another destination than the lanes that are known; he is left alone."""
+AHEAD_SHARE = 0.5
+"""Beyond the end of a lane, by more than this share of how far it is aside, the map ends and not the road."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segments:
+    """Pieces of straight line."""
+
+    begin: Float[ndarray, "S 2"]
+    step: Float[ndarray, "S 2"]
+
+    @classmethod
+    def of(cls, lines: Lines, kind: LineKind) -> Segments:
+        points = lines.points[lines.kind == kind]
+        begin, step = points[:, :-1].reshape(-1, 2), np.diff(points, axis=1).reshape(-1, 2)
+        return cls(begin=begin, step=step)._only((step**2).sum(axis=-1) > 0)
+
+    def about(self, points: Float[ndarray, "N 2"], reach_m: float) -> Segments:
+        """Those that come as near to the points' bounding box."""
+        end = self.begin + self.step
+        low, high = points.min(axis=0) - reach_m, points.max(axis=0) + reach_m
+        return self._only(
+            ((np.maximum(self.begin, end) > low) & (np.minimum(self.begin, end) < high)).all(axis=-1)
+        )
+
+    def nearest(self, points: Float[ndarray, "N 2"]) -> tuple[ndarray, ndarray, ndarray]:
+        """Of each point: the nearest segment, the offset from it (N 2), and how far the point lies beyond
+        its end (m)."""
+        length = np.hypot(self.step[:, 0], self.step[:, 1])
+        offset = points[:, None] - self.begin  # N S 2
+        along = (offset * self.step).sum(-1) / length
+        within = np.clip(along, 0.0, length)
+        offset = offset - (within / length)[..., None] * self.step
+        best = (offset**2).sum(-1).argmin(axis=1)
+        row = np.arange(len(points))
+        return best, offset[row, best], np.abs((along - within)[row, best])
+
+    def _only(self, keep: Bool[ndarray, "S"]) -> Segments:
+        return Segments(begin=self.begin[keep], step=self.step[keep])
+
+
+def keep_to_lanes(forecast: Forecast, scene: Scene) -> Forecast:
+    """The forecast with the joint modes of vehicles, but the ego, drawn back to the nearest lane.
+
+    Only of who is in a lane now (within 1.75 m of its middle) and has a forecast of the model. A place in no
+    lane is moved straight to the nearest one, to 10 cm inside its edge. A mode in which that would take more
+    than 4 m at any step stays whole as it is.
+    """
+    tracks = scene.tracks
+    asked = (tracks.kind == Kind.VEHICLE) & (np.asarray(forecast.source) == "model") & tracks.valid[:, 0]
+    asked &= np.array([agent != scene.ego_id for agent in tracks.ids], bool)
+    if not asked.any():
+        return forecast
+    lines = split_lines(scene.road_map)
+    centers, edges = (Segments.of(lines, kind) for kind in (LineKind.LANE_CENTER, LineKind.LANE_BOUNDARY))
+    position = forecast.position.copy()
+    for row in np.flatnonzero(asked).tolist():
+        now, path = tracks.position[row, :1], position[:, row]
+        near = centers.about(np.concatenate([now, path.reshape(-1, 2)]), HALF_WIDTH_M[1] + FARTHEST_M)
+        if len(near.begin) and np.hypot(*near.nearest(now)[1][0]) <= IN_LANE_M:
+            position[:, row] = drawn_back(path, near, edges)
+    return replace(forecast, position=position)
+
+
+def drawn_back(path_KF2: Float[ndarray, "K F 2"], lanes: Segments, edges: Segments) -> ndarray:
+    """The paths of one vehicle on the lanes whose centres and boundaries these are: K F 2."""
+    best, offset, beyond = lanes.nearest(path_KF2.reshape(-1, 2))
+    away = np.hypot(offset[:, 0], offset[:, 1])
+    strays = np.where(beyond > AHEAD_SHARE * away, 0.0, away - HALF_WIDTH_M[0] + INSIDE_M)
+    out = np.flatnonzero(strays > 0)
+    strays[out] -= _half_width(lanes, best[out], edges) - HALF_WIDTH_M[0]
+    strays = np.maximum(strays, 0.0).reshape(path_KF2.shape[:2])
+    strays[strays.max(axis=1) > FARTHEST_M] = 0.0
+    way = (offset / np.maximum(away, 1e-9)[:, None]).reshape(path_KF2.shape)
+    return np.asarray(path_KF2 - strays[..., None] * way)
+
+
+def _half_width(lanes: Segments, which: ndarray, edges: Segments) -> Float[ndarray, "N"]:
+    """Metres from the middle of each of these segments to the nearest lane boundary."""
+    middle = lanes.begin[which] + lanes.step[which] / 2
+    if not len(which):
+        return np.zeros(0)
+    near = edges.about(middle, HALF_WIDTH_M[1])
+    if not len(near.begin):
+        return np.full(len(which), IN_LANE_M)
+    return np.asarray(np.clip(np.hypot(*near.nearest(middle)[1].T), *HALF_WIDTH_M))
