@@ -132,6 +132,10 @@ class Lines:
         nobody = np.zeros(0, np.int64)
         return cls(points=np.zeros((0, LINE_POINTS, 2)), kind=nobody, of=nobody)
 
+    def only(self, rows: Int[ndarray, "N"]) -> Lines:
+        """These pieces."""
+        return Lines(points=self.points[rows], kind=self.kind[rows], of=self.of[rows])
+
 
 @dataclass(frozen=True)
 class _Cut:

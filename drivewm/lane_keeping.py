@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
-from drivewm.features import Lines, split_lines
+from drivewm.features import split_lines
 from drivewm.lane_direction import IN_LANE_M
+from drivewm.segments import Segments
 from drivewm.types import Forecast, Kind, LineKind, Scene
 
 HALF_WIDTH_M = (1.25, 2.75)
@@ -19,43 +20,6 @@ FARTHEST_M = 4.0
 """Who strays further has another destination than the lanes that are known; he is left alone."""
 AHEAD_SHARE = 0.5
 """Beyond the end of a lane, by more than this share of how far it is aside, the map ends and not the road."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segments:
-    """Pieces of straight line."""
-
-    begin: Float[ndarray, "S 2"]
-    step: Float[ndarray, "S 2"]
-
-    @classmethod
-    def of(cls, lines: Lines, kind: LineKind) -> Segments:
-        points = lines.points[lines.kind == kind]
-        begin, step = points[:, :-1].reshape(-1, 2), np.diff(points, axis=1).reshape(-1, 2)
-        return cls(begin=begin, step=step)._only((step**2).sum(axis=-1) > 0)
-
-    def about(self, points: Float[ndarray, "N 2"], reach_m: float) -> Segments:
-        """Those that come as near to the points' bounding box."""
-        end = self.begin + self.step
-        low, high = points.min(axis=0) - reach_m, points.max(axis=0) + reach_m
-        return self._only(
-            ((np.maximum(self.begin, end) > low) & (np.minimum(self.begin, end) < high)).all(axis=-1)
-        )
-
-    def nearest(self, points: Float[ndarray, "N 2"]) -> tuple[ndarray, ndarray, ndarray]:
-        """Of each point: the nearest segment, the offset from it (N 2), and how far the point lies beyond
-        its end (m)."""
-        length = np.hypot(self.step[:, 0], self.step[:, 1])
-        offset = points[:, None] - self.begin  # N S 2
-        along = (offset * self.step).sum(-1) / length
-        within = np.clip(along, 0.0, length)
-        offset = offset - (within / length)[..., None] * self.step
-        best = (offset**2).sum(-1).argmin(axis=1)
-        row = np.arange(len(points))
-        return best, offset[row, best], np.abs((along - within)[row, best])
-
-    def _only(self, keep: Bool[ndarray, "S"]) -> Segments:
-        return Segments(begin=self.begin[keep], step=self.step[keep])
 
 
 def keep_to_lanes(forecast: Forecast, scene: Scene) -> Forecast:

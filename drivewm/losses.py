@@ -13,6 +13,8 @@ STILL_M = 0.01
 AFFECTED_M = 0.3
 """Who is displaced by more is."""
 STEADY = 4.0  # how much the steadiness of the unaffected counts beside the response of the affected
+STEADY_M = 0.03  # so far the unaffected may move in their worst modes
+WORST = 0.25  # how much these count beside all modes
 
 
 def displacement(position: Tensor, future_BAF2: Tensor) -> Tensor:
@@ -121,25 +123,27 @@ def affected(future_NAF2: Tensor, target_NA: Tensor, plans: int) -> Tensor:
 
 
 def plan_response(
-    position_NKAF2: Tensor, future: Tensor, weight_NA: Tensor, plans: int, winner_BA: Tensor
+    position_NKAF2: Tensor, future: Tensor, target_NA: Tensor, plans: int, share_BKA: Tensor
 ) -> Tensor:
-    """How wrongly the forecast changes from plan to plan, per agent and step (m), by the agents' weights.
+    """How wrongly the forecast changes from plan to plan, per agent and step (m), of those who can be learned
+    from (`target`).
 
-    In the mode that came closest (of the scene, or for the agent) the change of those who are truly affected
-    should be the true one. Who truly stays as he is under two plans should stay so in every mode. Each of the
-    two counts as a mean over its own agents: few are affected, and they are what it is about.
+    The change of those who are truly affected should be the true one, in each mode by its `share` (they sum
+    to 1 over the modes). Who truly stays as he is under two plans should stay so in every mode, and above all
+    in the two that move most. Each of the two counts as a mean over its own agents: few are affected, and
+    they are what it is about.
     """
     position = position_NKAF2.unflatten(0, (-1, plans))
     moved = position - position.roll(1, 1)
-    truly, known = true_change(future, weight_NA, plans)
+    truly, known = true_change(future, target_NA, plans)
     farthest = truly.norm(dim=-1).amax(-1)  # B G A
     concerned = (farthest > AFFECTED_M) * known
-    still = ((farthest < STILL_M) * known)[:, :, None]
-    pick = winner_BA[:, None, None, :, None, None].expand(-1, plans, 1, -1, *moved.shape[4:])
-    wrong = torch.sqrt(((moved.gather(2, pick)[:, :, 0] - truly) ** 2).sum(-1) + 1e-4).mean(-1) - 1e-2
-    stray = torch.sqrt((moved**2).sum(-1) + 1e-4).mean(-1) - 1e-2
-    response = (wrong * concerned).sum() / concerned.sum().clamp(min=1.0)
-    steadiness = (stray * still).sum() / (still.sum() * position.shape[2]).clamp(min=1.0)
+    still = (farthest < STILL_M) * known
+    wrong = torch.sqrt(((moved - truly[:, :, None]) ** 2).sum(-1) + 1e-4).mean(-1) - 1e-2  # B G K A
+    response = ((wrong * share_BKA[:, None]).sum(2) * concerned).sum() / concerned.sum().clamp(min=1.0)
+    stray = torch.sqrt((moved**2).sum(-1) + 1e-4) - 1e-2
+    worst = torch.relu(stray.amax(-1) - STEADY_M).topk(min(2, stray.shape[2]), dim=2).values.mean(2)
+    steadiness = ((stray.mean(-1).mean(2) + WORST * worst) * still).sum() / still.sum().clamp(min=1.0)
     return response + STEADY * steadiness
 
 

@@ -38,6 +38,7 @@ class ModelConfig:
     use_signals: bool = False
     use_plan: bool = False
     plan_width: int = 48  # channels of what is known of the plan up to a chunk's end
+    plan_awareness: bool = False  # whether an agent's own latent opens the gate of a plan
     reaction_layers: int = 0  # social layers within each mode and chunk, after the plan
     street_heads: bool = False  # existence and crossing
     bev: BevSpec | None = None  # the grid that is read; None: none
@@ -129,8 +130,8 @@ class WorldModel(nn.Module):
             self.prefixes = PlanPrefixes(
                 width=c.plan_width, steps=grid.steps, chunks=c.chunks, step_s=grid.step
             )
-            self.plan_effect = PlanEffect(dim=c.dim, width=c.plan_width)
-            self.plan_shift = PlanShift(dim=c.dim, width=c.plan_width)
+            self.plan_effect = PlanEffect(dim=c.dim, width=c.plan_width, aware=c.plan_awareness)
+            self.plan_shift = PlanShift(dim=c.dim, width=c.plan_width, aware=c.plan_awareness)
         self.reactions = None
         if c.reaction_layers:
             self.reactions = Reactions(dim=c.dim, heads=c.heads, layers=c.reaction_layers)

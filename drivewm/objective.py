@@ -57,7 +57,7 @@ def objective(
     temperature = config.winner_temperature(progress)
     joint = losses.displacement(out.joint_position, future)
     marginal = losses.displacement(out.marginal_position, future)
-    counts = weight = target * _weights(batch, config, device)
+    counts = target * _weights(batch, config, device)
     if batch.plans > 1:
         moved = losses.affected(future, target, batch.plans)
         counts = counts * (1 + (config.affected_weight - 1) * moved)
@@ -84,7 +84,7 @@ def objective(
     )
     if batch.plans > 1 and config.response > 0:
         nearest = scene_error.argmin(1), marginal_error.argmin(1)
-        terms["response"] = config.response * _response(out, future, weight, batch.plans, *nearest)
+        terms["response"] = config.response * _response(out, future, target, batch.plans, *nearest)
     terms |= _possible_terms(out, inputs, batch, future, target, config)
     if batch.street is not None:
         terms |= _street_terms(out, batch.street, batch.plans, config)
@@ -95,12 +95,23 @@ def objective(
 
 
 def _response(
-    out: ModelOutputs, future: Tensor, weight: Tensor, plans: int, mode_N: Tensor, candidate_NA: Tensor
+    out: ModelOutputs, future: Tensor, target: Tensor, plans: int, mode_N: Tensor, candidate_NA: Tensor
 ) -> Tensor:
-    """How wrongly joint modes and candidates answer the plan, in those that came closest."""
-    best = mode_N[::plans, None].expand(-1, future.shape[1])
-    joint = losses.plan_response(out.joint_position, future, weight, plans, best)
-    return joint + losses.plan_response(out.marginal_position, future, weight, plans, candidate_NA[::plans])
+    """How wrongly joint modes and candidates answer the plan: half by those that came closest, half by all as
+    they are probable."""
+    agents = future.shape[1]
+    mode = mode_N[::plans, None].expand(-1, agents)
+    scene = torch.softmax(out.joint_logit[::plans].detach().float(), 1)[..., None].expand(-1, -1, agents)
+    own = torch.softmax(out.marginal_logit[::plans].detach().float(), 1)
+    joint = losses.plan_response(out.joint_position, future, target, plans, _half(mode, scene))
+    return joint + losses.plan_response(
+        out.marginal_position, future, target, plans, _half(candidate_NA[::plans], own)
+    )
+
+
+def _half(winner_BA: Tensor, share_BKA: Tensor) -> Tensor:
+    chosen = torch.nn.functional.one_hot(winner_BA, share_BKA.shape[1]).movedim(-1, 1)
+    return 0.5 * (chosen + share_BKA)
 
 
 def _possible_terms(

@@ -81,23 +81,43 @@ class PlanPrefixes(nn.Module):
         return self.out(code) * usable[:, :, :, 0].amax(-1, keepdim=True)
 
 
+class Awareness(nn.Module):
+    """How far an agent minds the ego at all, by what it is and does: a factor on the gate of a plan.
+
+    Where the ego will be says nothing of whether somebody on another road, or a car that turns off before,
+    has anything to do with it.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mind = nn.Sequential(nn.Linear(dim, dim // 2), nn.ReLU(), nn.Linear(dim // 2, dim))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(self.mind(latent))
+
+
 class PlanEffect(nn.Module):
     """What the plan changes in the latents of the future, mode by mode; the null plan changes nothing."""
 
-    def __init__(self, *, dim: int, width: int) -> None:
+    def __init__(self, *, dim: int, width: int, aware: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.modulate = nn.Linear(width, 2 * dim)
         self.mix = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.gate = nn.Linear(width, dim, bias=False)
+        self.aware = Awareness(dim) if aware else None
 
     def forward(self, latent_BKAJD: Tensor, prefix_BGAJE: Tensor) -> Tensor:
         """Modes of every plan, plan by plan: B (G K) A J D."""
         prefix = prefix_BGAJE[:, :, None]
         scale, shift = self.modulate(prefix).chunk(2, dim=-1)
-        changed = self.mix(self.norm(latent_BKAJD)[:, None] * (1 + scale) + shift)
+        latent = self.norm(latent_BKAJD)[:, None]
+        changed = self.mix(latent * (1 + scale) + shift)
         # A null plan has a zero prefix, hence a closed gate: it changes nothing.
-        return (latent_BKAJD[:, None] + changed * torch.tanh(self.gate(prefix))).flatten(1, 2)
+        gate = self.gate(prefix)
+        if self.aware is not None:
+            gate = gate * self.aware(latent)
+        return (latent_BKAJD[:, None] + changed * torch.tanh(gate)).flatten(1, 2)
 
 
 class PlanShift(nn.Module):
@@ -107,16 +127,21 @@ class PlanShift(nn.Module):
     for each.
     """
 
-    def __init__(self, *, dim: int, width: int) -> None:
+    def __init__(self, *, dim: int, width: int, aware: bool) -> None:
         super().__init__()
         self.modulate = nn.Sequential(nn.Linear(dim + width, dim), nn.ReLU(), nn.Linear(dim, 2 * dim))
         self.gate = nn.Linear(width, 2 * dim, bias=False)
+        self.aware = Awareness(dim) if aware else None
 
     def forward(self, latent_BMAJD: Tensor, z_BAD: Tensor, prefix_BGAJE: Tensor) -> Tensor:
         """Candidates of every plan, plan by plan: B (G M) A J D."""
         g, j = prefix_BGAJE.shape[1], prefix_BGAJE.shape[3]
         agent = z_BAD[:, None, :, None].expand(-1, g, -1, j, -1)
-        change = self.modulate(torch.cat([agent, prefix_BGAJE], dim=-1)) * torch.tanh(self.gate(prefix_BGAJE))
+        gate = self.gate(prefix_BGAJE)
+        if self.aware is not None:
+            aware = self.aware(z_BAD)[:, None, :, None]
+            gate = gate * torch.cat([aware, aware], dim=-1)
+        change = self.modulate(torch.cat([agent, prefix_BGAJE], dim=-1)) * torch.tanh(gate)
         scale, shift = change[:, :, None].chunk(2, dim=-1)
         # One pass over the largest tensor of the network.
         return torch.addcmul(shift, latent_BMAJD[:, None], 1 + scale).flatten(1, 2)

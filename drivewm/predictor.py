@@ -23,8 +23,9 @@ from drivewm.baselines import constant_velocity
 from drivewm.bev import BevGrid
 from drivewm.context import missing
 from drivewm.errors import InputError
-from drivewm.features import featurize, scene_center
+from drivewm.features import featurize, scene_center, split_lines
 from drivewm.history import EXACT_S, SAME_M, TrackHistory, memory_s
+from drivewm.lane_direction import road_yaw
 from drivewm.observations import Observation, doubt, size_of
 from drivewm.plausibility import plausible
 from drivewm.postprocess import to_forecast
@@ -260,15 +261,17 @@ class Predictor:
         unseen = np.zeros(len(everybody))
         for row, (_, place, since) in enumerate(lost, start=len(seen)):
             xyz[row, 0], valid[row, 0], unseen[row] = place, True, since
+        kind = np.array([int(o.kind) for o in everybody], np.int64)
         tracks = tracks_from_positions(
             position=xyz[..., :2],
             valid=valid,
             times=-ages,
-            kind=np.array([int(o.kind) for o in everybody], np.int64),
+            kind=kind,
             size=np.array([size_of(o) for o in everybody], np.float64).reshape(-1, 2),
             ids=tuple(o.agent_id for o in everybody),
             elevation=xyz[..., 2],
             unseen_s=unseen,
+            road_yaw=road_yaw(xyz[:, 0, :2], kind, split_lines(self._road_map)),
         )
         return Scene(tracks=tracks, t_s=float(t_s), road_map=self._road_map)
 

@@ -11,6 +11,9 @@ from drivewm.types import Tracks
 
 MOVED_M = 0.15
 """Displacement below which a direction is noise: heading is then taken from further back."""
+SURE_M = (0.5, 1.5, 1.5)
+"""By kind: a direction over this far is sure. The places of a lidar's tracks are some decimetres wrong, and
+wheels that wait have no direction of motion at all: those of a lane are then the better guide."""
 VELOCITY_WINDOW_S = 0.4
 """Current velocity is the displacement over about this long; shorter where the track is younger."""
 
@@ -25,17 +28,20 @@ def tracks_from_positions(
     ids: tuple[str, ...],
     elevation: Float[ndarray, "A T"] | None = None,
     unseen_s: Float[ndarray, "A"] | None = None,
+    road_yaw: Float[ndarray, "A"] | None = None,
 ) -> Tracks:
-    """Tracks with velocity and heading estimated from the past alone. `times` go from newest to oldest.
+    """Tracks with velocity and heading estimated from the past and the road.
 
-    The velocity at a time is the displacement since the filled slot nearest to 0.4 s before it (zero
-    where there is none). The heading is the direction in which the agent last moved 0.15 m; an agent
-    that never did has yaw 0 and `heading_valid` false: its forecast is then made along the scene's axes.
+    `times` go from newest to oldest. The velocity at a time is the displacement since the filled slot nearest
+    to 0.4 s before it (zero where there is none). The heading is the direction in which the agent last moved
+    0.5 m (1.5 m on wheels); of who did not, that of the lane (`road_yaw`, NaN or None where there is none);
+    otherwise that in which he last moved 0.15 m. Who never did has yaw 0 and `heading_valid` false: the
+    forecast is then made along the scene's axes.
     An agent unseen for a while has its place carried on in slot 0, and `unseen_s` says for how long.
     """
     position = np.where(valid[..., None], position, 0.0)
     velocity = _causal_velocity(position, valid, times)
-    yaw, heading_valid = _heading(position, valid)
+    yaw, heading_valid = _heading(position, valid, np.asarray(kind, np.int64), road_yaw)
     pose = np.concatenate([position, np.where(valid, yaw[:, None], 0.0)[..., None]], axis=-1)
     size_valid = np.asarray((size > 0).all(axis=-1))
     return Tracks(
@@ -67,11 +73,27 @@ def _causal_velocity(
 
 
 def _heading(
-    position: Float[ndarray, "A T 2"], valid: Bool[ndarray, "A T"]
+    position: Float[ndarray, "A T 2"],
+    valid: Bool[ndarray, "A T"],
+    kind: Int[ndarray, "A"],
+    road_yaw: Float[ndarray, "A"] | None,
 ) -> tuple[Float[ndarray, "A"], Bool[ndarray, "A"]]:
+    sure, moved = _direction(position, valid, np.asarray(SURE_M)[kind]), _direction(position, valid, MOVED_M)
+    yaw = np.where(np.isnan(sure), moved if road_yaw is None else _first(road_yaw, moved), sure)
+    return np.where(np.isnan(yaw), 0.0, yaw), ~np.isnan(yaw)
+
+
+def _first(one: Float[ndarray, "A"], other: Float[ndarray, "A"]) -> Float[ndarray, "A"]:
+    return np.where(np.isnan(one), other, one)
+
+
+def _direction(
+    position: Float[ndarray, "A T 2"], valid: Bool[ndarray, "A T"], least_m: Float[ndarray, "A"] | float
+) -> Float[ndarray, "A"]:
+    """The direction from the newest place at least so far away to that of now; NaN where there is none."""
     offset = position[:, :1] - position
-    moved = valid & valid[:, :1] & (np.hypot(offset[..., 0], offset[..., 1]) >= MOVED_M)
-    first = moved.argmax(axis=1)  # newest slot far enough away
+    far = np.hypot(offset[..., 0], offset[..., 1]) >= np.reshape(least_m, (-1, 1))
+    moved = valid & valid[:, :1] & far
+    first = moved.argmax(axis=1)
     chosen = np.take_along_axis(offset, first[:, None, None], axis=1)[:, 0]
-    known = moved.any(axis=1)
-    return np.where(known, wrap_angle(np.arctan2(chosen[:, 1], chosen[:, 0])), 0.0), known
+    return np.where(moved.any(axis=1), wrap_angle(np.arctan2(chosen[:, 1], chosen[:, 0])), np.nan)

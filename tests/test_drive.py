@@ -14,8 +14,9 @@ from drivewm.bev import QuantisedBev, dequantise
 from drivewm.timing import TimeGrid
 from drivewm.types import Aspect, Kind
 from drivewm_datasets.augment import Augmentation, augment
+from drivewm_datasets.collisions import reactions
 from drivewm_datasets.drive import Drive, pack, unpack
-from drivewm_datasets.drive_scenes import branches_at, moment_at
+from drivewm_datasets.drive_scenes import moment_at
 from drivewm_datasets.loader import make_batch
 from drivewm_datasets.street_windows import (
     NEVER,
@@ -34,7 +35,7 @@ EGO, PED, CAR = 0, 1, 2  # rows of the agents of a window up to frame 49
 
 def window(frame: int, branched: bool = False) -> TrainingWindow:
     drive = toy_drive()
-    found = window_at(drive, LAYOUT, frame, branches_at(drive, frame) if branched else ())
+    found = window_at(drive, LAYOUT, frame, reactions(drive, frame) if branched else ())
     assert found is not None
     return found
 
@@ -180,7 +181,7 @@ def test_the_future_under_each_branch_is_that_branchs() -> None:
 
 def test_a_moment_and_a_window_agree_on_what_followed() -> None:
     drive = toy_drive()
-    moment = moment_at(drive, MOMENT, GRID, branches_at(drive, MOMENT))
+    moment = moment_at(drive, MOMENT, GRID, reactions(drive, MOMENT))
     part, origin = street(MOMENT, branched=True), window(MOMENT, branched=True).origin
     np.testing.assert_allclose(moment.future, part.future + origin, atol=1e-9)
     np.testing.assert_array_equal(moment.known, part.future_known)

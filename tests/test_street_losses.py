@@ -19,11 +19,18 @@ def futures(*ends: float) -> torch.Tensor:
     return torch.stack([x, torch.zeros_like(x)], dim=-1)[:, None]
 
 
+def all_of(mode: int, modes: int = 1, agents: int = 1) -> torch.Tensor:
+    """This mode has to answer, alone: 1 K A."""
+    share = torch.zeros(1, modes, agents)
+    share[:, mode] = 1.0
+    return share
+
+
 def test_a_forecast_that_changes_as_the_truth_does_answers_rightly() -> None:
     """Wrong by the same 0.7 m under every plan: the response is right all the same."""
     truth = futures(8.0, 2.0, 5.0)
     forecast = (truth + 0.7)[:, None]
-    loss = losses.plan_response(forecast, truth, torch.ones(3, 1), 3, torch.zeros(1, 1, dtype=torch.long))
+    loss = losses.plan_response(forecast, truth, torch.ones(3, 1), 3, all_of(0))
     assert float(loss) == pytest.approx(0.0, abs=1e-5)
 
 
@@ -31,34 +38,39 @@ def test_a_forecast_deaf_to_the_plan_is_wrong_by_the_true_change() -> None:
     """Truth: ends at 8 m or 2 m, on average over the four steps (1.5 + 3 + 4.5 + 6) / 4 = 3.75 m apart."""
     truth = futures(8.0, 2.0)
     deaf = futures(8.0, 8.0)[:, None]
-    loss = losses.plan_response(deaf, truth, torch.ones(2, 1), 2, torch.zeros(1, 1, dtype=torch.long))
+    loss = losses.plan_response(deaf, truth, torch.ones(2, 1), 2, all_of(0))
     assert float(loss) == pytest.approx(3.75, abs=0.02)
 
 
-def test_only_the_mode_that_came_closest_must_answer() -> None:
+def test_each_mode_must_answer_by_its_share() -> None:
     truth = futures(8.0, 2.0)
     position = torch.stack([futures(8.0, 8.0), truth], dim=1)  # mode 0 is deaf, mode 1 is right
-    right, wrong = (
-        losses.plan_response(position, truth, torch.ones(2, 1), 2, torch.tensor([[mode]])) for mode in (1, 0)
+    right, wrong, half = (
+        float(losses.plan_response(position, truth, torch.ones(2, 1), 2, share))
+        for share in (all_of(1, 2), all_of(0, 2), torch.full((1, 2, 1), 0.5))
     )
-    assert float(right) == pytest.approx(0.0, abs=1e-5)
-    assert float(wrong) == pytest.approx(3.75, abs=0.02)
+    assert right == pytest.approx(0.0, abs=1e-5)
+    assert wrong == pytest.approx(3.75, abs=0.02)
+    assert half == pytest.approx(wrong / 2, abs=1e-4)
 
 
-def test_who_is_not_affected_must_stay_in_every_mode() -> None:
-    """Truly the same under both plans. Mode 1 strays by 3.75 m on average: half of the two modes do, and it
-    counts by the weight of steadiness."""
+def test_who_is_not_affected_must_stay_in_every_mode_and_the_worst_counts_more() -> None:
+    """Truly the same under both plans. Of three modes one strays, by 3.75 m on average and 6 m at the end.
+
+    All modes: 3.75 / 3. The two worst, beyond 3 cm: 5.97 / 2 by a weight of a quarter.
+    """
     truth = futures(5.0, 5.0)
-    position = torch.stack([truth, futures(8.0, 2.0)], dim=1)
-    loss = losses.plan_response(position, truth, torch.ones(2, 1), 2, torch.zeros(1, 1, dtype=torch.long))
-    assert float(loss) == pytest.approx(losses.STEADY * 3.75 / 2, abs=0.08)
+    position = torch.stack([truth, futures(8.0, 2.0), truth], dim=1)
+    loss = losses.plan_response(position, truth, torch.ones(2, 1), 2, all_of(0, 3))
+    want = losses.STEADY * (3.75 / 3 + losses.WORST * (6 - losses.STEADY_M) / 2)
+    assert float(loss) == pytest.approx(want, rel=0.01)
 
 
 def test_whose_future_is_unknown_under_one_plan_teaches_nothing() -> None:
     truth = futures(8.0, 2.0)
     target = torch.tensor([[1.0], [0.0]])
     deaf = futures(8.0, 8.0)[:, None]
-    loss = losses.plan_response(deaf, truth, target, 2, torch.zeros(1, 1, dtype=torch.long))
+    loss = losses.plan_response(deaf, truth, target, 2, all_of(0))
     assert float(loss) == pytest.approx(0.0, abs=1e-5)
 
 
@@ -67,9 +79,8 @@ def test_the_few_who_are_affected_are_not_drowned_by_the_many_who_are_not() -> N
     moves, stays = futures(8.0, 2.0), futures(5.0, 5.0)
     truth = torch.cat([moves, stays, stays, stays], dim=1)
     deaf = torch.cat([futures(8.0, 8.0), stays, stays, stays], dim=1)[:, None]
-    winner = torch.zeros(1, 4, dtype=torch.long)
-    alone = losses.plan_response(deaf[:, :, :1], moves, torch.ones(2, 1), 2, winner[:, :1])
-    among = losses.plan_response(deaf, truth, torch.ones(2, 4), 2, winner)
+    alone = losses.plan_response(deaf[:, :, :1], moves, torch.ones(2, 1), 2, all_of(0))
+    among = losses.plan_response(deaf, truth, torch.ones(2, 4), 2, all_of(0, agents=4))
     assert float(among) == pytest.approx(float(alone), abs=1e-4)
     assert losses.affected(truth, torch.ones(2, 4), 2).tolist() == [[1.0, 0.0, 0.0, 0.0]] * 2
 
@@ -78,13 +89,12 @@ def test_each_agent_has_its_own_winner_among_its_candidates() -> None:
     """Of two candidates one changes as the truth does; the first agent's winner is it."""
     truth = torch.cat([futures(8.0, 2.0)] * 2, dim=1)
     position = torch.stack([truth, torch.zeros_like(truth)], dim=1)
+    first, second = all_of(0, 2, 2), all_of(0, 2, 2)
+    second[:, :, 1] = torch.tensor([0.0, 1.0])
     right, wrong = (
-        losses.plan_response(position, truth, torch.ones(2, 2), 2, torch.tensor([rows]))
-        for rows in ([0, 0], [0, 1])
+        losses.plan_response(position, truth, torch.ones(2, 2), 2, share) for share in (first, second)
     )
-    one = losses.plan_response(
-        position[:, 1:], truth, torch.ones(2, 2), 2, torch.zeros(1, 2, dtype=torch.long)
-    )
+    one = losses.plan_response(position[:, 1:], truth, torch.ones(2, 2), 2, all_of(0, agents=2))
     assert float(right) == pytest.approx(0.0, abs=1e-4)
     assert float(wrong) == pytest.approx(float(one) / 2, abs=1e-4)
 

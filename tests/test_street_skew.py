@@ -10,7 +10,8 @@ from drivewm.features import InputSizes, ModelInputs, featurize
 from drivewm.frames import to_frame
 from drivewm.timing import TimeGrid
 from drivewm_datasets.augment import Augmentation, augment
-from drivewm_datasets.drive_scenes import branches_at, moment_at
+from drivewm_datasets.collisions import reactions
+from drivewm_datasets.drive_scenes import moment_at
 from drivewm_datasets.loader import Loader, make_batch
 from drivewm_datasets.street_windows import window_at
 from drivewm_datasets.windows import TimeLayout
@@ -57,7 +58,7 @@ def test_validation_batches_are_what_the_car_sees() -> None:
 
 def test_a_branched_window_shows_the_plans_that_the_car_would_try() -> None:
     drive = toy_drive()
-    branches = branches_at(drive, MOMENT)
+    branches = reactions(drive, MOMENT)
     window = window_at(drive, LAYOUT, MOMENT, branches)
     assert window is not None
     sample = augment(window, LAYOUT, Augmentation(), RNG)
@@ -77,7 +78,7 @@ def test_a_branched_window_shows_the_plans_that_the_car_would_try() -> None:
 
 def test_plans_in_another_order_are_the_same_plans() -> None:
     drive = toy_drive()
-    window = window_at(drive, LAYOUT, MOMENT, branches_at(drive, MOMENT))
+    window = window_at(drive, LAYOUT, MOMENT, reactions(drive, MOMENT))
     assert window is not None
     sample = augment(window, LAYOUT, Augmentation(), RNG)
     one, other = (

@@ -5,7 +5,7 @@ from y = -8 at 1 m/s along x = 10, waits at the kerb (y = -5) from 3 s to 4 s an
 (y = -3 ... there is no far kerb). Another pedestrian ("2") stands at (15, 6) and is never seen. A car ("3")
 comes towards the ego at 4 m/s on y = 1.75, from x = 40. The car knows all but "2" exactly, "1" as track
 "t1" up to 4.9 s and as the new track "t9" from 6 s on. From 3 s there are two branches: in "keep" all is as
-recorded; in "brake" the ego stands and "1" waits no longer.
+recorded; in "brake" the ego stands and "1" waits no longer. The ego is narrow: it passes "1" untouched.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOMENT = 30  # from which the branches depart
 BRANCH_FRAMES = 48
 LOST, BACK = 50, 60  # frames at which "1" is no longer seen, and again
 SPEC = BevSpec()
-SIZES = {"0": (4.5, 1.9), "1": (0.5, 0.5), "2": (0.5, 0.5), "3": (4.0, 1.8)}
+SIZES = {"0": (4.5, 0.9), "1": (0.5, 0.5), "2": (0.5, 0.5), "3": (4.0, 1.8)}
 TYPES = {"0": "ego_vehicle", "1": "pedestrian", "2": "pedestrian", "3": "car"}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from drivewm.lane_direction import road_yaw
 from drivewm.timing import TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import EgoPlan, Kind, Provenance, Scene
@@ -75,6 +76,7 @@ def scene_of(
         size=seen.size[there.rows],
         ids=tuple(seen.ids[row] for row in there.rows),
         unseen_s=there.unseen * FRAME_S,
+        road_yaw=road_yaw(there.place, seen.kind[there.rows], drive.lines),
     )
     return Scene(
         tracks=tracks,
@@ -92,7 +94,3 @@ def scene_of(
 def branched_frames(drive: Drive) -> Int[ndarray, "M"]:
     """The frames from which a drive was branched, ascending."""
     return np.unique([b.moment for b in drive.branches]).astype(np.int64)
-
-
-def branches_at(drive: Drive, frame: int) -> list[Branch]:
-    return [b for b in drive.branches if b.moment == frame]

@@ -26,12 +26,14 @@ from drivewm_datasets.loader import Loader
 from drivewm_datasets.material import Material, agents_of, fingerprint, hours_of
 from drivewm_datasets.mixture import Mixture
 from drivewm_datasets.recording import Recording
-from drivewm_datasets.street_windows import street_windows
+from drivewm_datasets.street_windows import answers, street_windows
 from drivewm_datasets.ticks import Pair, Ticks, pairs_of
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, training_windows
 
 M = TypeVar("M", Recording, Drive, Material)
 VALIDATION_SHARE = 0.1
+ANSWER_WEIGHT = 3.0  # how much more often a branched moment is drawn for each agent who answers the plan
+MOST_ANSWERS = 3
 RESULT = "result.json"
 """Written last into a run folder: its presence says that the run is finished."""
 
@@ -46,7 +48,7 @@ class RunConfig:
     augmentation: Augmentation  # of recordings
     drive_augmentation: Augmentation = DRIVE
     batch_agents: int = 384  # padding and plans included
-    branch_share: float = 0.3  # of the steps on drives that learn from branched moments
+    branch_share: float = 0.4  # of the steps on drives that learn from branched moments
     branch_plans: int = 3  # of a branched moment at a time
     tick_share: float = 0.25  # of the steps on drives that see two ticks of each scene
     weights: dict[str, float] = field(default_factory=dict)  # by data set; default: as it has windows
@@ -143,9 +145,11 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
         )
         weights.append(driven_weight * ticked / rest)
     if windows.branched:
-        how = replace(config.drive_augmentation, drop_plan=0.0)
+        # Never cropped: of those who react to the ego half would be left, and often the ego itself would not.
+        how = replace(config.drive_augmentation, drop_plan=0.0, crop=0.0)
         branch = replace(plain, windows=windows.branched, augmentation=how, later=False, occupancy=False)
-        loaders.append(replace(branch, plans=config.branch_plans))
+        weights_here = [1 + ANSWER_WEIGHT * min(answers(w), MOST_ANSWERS) for w in windows.branched]
+        loaders.append(replace(branch, plans=config.branch_plans, weights=weights_here))
         weights.append(driven_weight * config.branch_share / rest)
     return Mixture(loaders, weights)
 

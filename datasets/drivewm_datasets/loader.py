@@ -15,6 +15,7 @@ from drivewm import context
 from drivewm.batch import Batch, StreetTruth
 from drivewm.features import (
     InputSizes,
+    Lines,
     ModelInputs,
     agent_features,
     line_features,
@@ -22,6 +23,7 @@ from drivewm.features import (
     stack_inputs,
 )
 from drivewm.frames import to_frame
+from drivewm.lane_direction import road_yaw
 from drivewm.nearby import nearby_pieces
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import EgoPlan, Tracks
@@ -42,14 +44,20 @@ def _tracks(samples: Sequence[Sample], layout: TimeLayout, chunk: int) -> Tracks
     unseen = None
     if chunk == 0 and all(s.street is not None for s in samples):
         unseen = np.concatenate([s.street.unseen_s for s in samples if s.street is not None])
+    position = [s.position[:, slots] if chunk else s.past for s in samples]
+    lanes = [
+        road_yaw(at[:, 0], s.kind, s.lines if s.map_known else Lines.none())
+        for at, s in zip(position, samples, strict=True)
+    ]
     return tracks_from_positions(
-        position=np.concatenate([s.position[:, slots] if chunk else s.past for s in samples]),
+        position=np.concatenate(position),
         valid=np.concatenate([s.valid[:, slots] if chunk else s.past_valid for s in samples]),
         times=-np.asarray(layout.grid.ages),
         kind=kind,
         size=np.concatenate([s.size for s in samples]),
         ids=("",) * len(kind),
         unseen_s=unseen,
+        road_yaw=np.concatenate(lanes),
     )
 
 
@@ -211,30 +219,39 @@ class Loader:
     later: bool = True  # whether batches hold the later view, which only the latent objective needs
     occupancy: bool = False  # whether they hold the occupancy, which only its head needs
     plans: int = 0  # how many plans of each (branched) window; 0: its first alone
+    weights: Sequence[float] = ()  # how often each window is drawn; none: all alike
 
     def batch_at(self, step: int, seed: int) -> Batch:
         """The batch of one training step: a function of (step, seed) alone, so that a run can resume."""
         rng = np.random.default_rng([seed, step])
-        # One window draws the size of all, so that little is padding; larger ones are cropped to it.
+        # One window draws the size of all, so that little is padding; of a cropped batch all are cut to it.
         counts = self._sizes
-        size = int(counts[rng.integers(len(counts))])
-        if size > 2 and rng.random() < self.augmentation.crop:
+        size = int(counts[self._draw(rng, 0, len(counts))])
+        cropped = size > 2 and rng.random() < self.augmentation.crop
+        if cropped:
             size = int(rng.integers(2, size + 1))
         low = int(np.searchsorted(counts, size))
-        high = len(counts) if self.augmentation.crop else int(np.searchsorted(counts, size * 1.2, "right"))
+        high = len(counts) if cropped else int(np.searchsorted(counts, size * 1.2, "right"))
         sizes = self.sizes
         if self.augmentation.blind and rng.random() < self.augmentation.blind:
             sizes = replace(sizes, bev=None)
         samples = []
         rows = []
         for _ in range(max(1, self.agents // size // max(self.plans, 1))):
-            pick = self._by_size[rng.integers(low, high)]
+            pick = self._by_size[self._draw(rng, low, high)]
             most = size if len(self.windows[pick].kind) > 1.2 * size else None
             samples.append(augment(self.windows[pick], self.layout, self.augmentation, rng, most))
             rows.append(self._plans_of(self.windows[pick], rng))
         chunk = int(rng.integers(self.layout.chunks))
         plans = np.array(rows, np.int64)
         return make_batch(samples, self.layout, chunk, sizes, self.later, plans, self.occupancy)
+
+    def _draw(self, rng: np.random.Generator, low: int, high: int) -> int:
+        """A place of `_by_size` from low on and before high, by weight."""
+        if not self.weights:
+            return int(rng.integers(low, high))
+        drawn = rng.uniform(self._upto[low], self._upto[high])
+        return int(np.clip(np.searchsorted(self._upto, drawn, "right") - 1, low, high - 1))
 
     def _plans_of(self, window: TrainingWindow, rng: np.random.Generator) -> list[int]:
         """Which plans of a window are learned from: as many of every window."""
@@ -265,6 +282,11 @@ class Loader:
     @cached_property
     def _by_size(self) -> Int[ndarray, "W"]:
         return np.argsort([len(w.kind) for w in self.windows], kind="stable")
+
+    @cached_property
+    def _upto(self) -> Float[ndarray, "V"]:
+        """The weights of all windows before each place of `_by_size`, and of all."""
+        return np.concatenate([[0.0], np.cumsum(np.asarray(self.weights)[self._by_size])])
 
     @cached_property
     def _sizes(self) -> Int[ndarray, "W"]:

@@ -52,7 +52,9 @@ def nano(name: str) -> RunConfig:
     """Tracks, map, signals and the ego's plan; any mix of pedestrians, cyclists and vehicles."""
     return RunConfig(
         name=name,
-        model=ModelConfig(use_signals=True, use_plan=True, reaction_layers=1, street_heads=True),
+        model=ModelConfig(
+            use_signals=True, use_plan=True, plan_awareness=True, reaction_layers=1, street_heads=True
+        ),
         train=TrainConfig(steps=6000, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
         augmentation=STREET,
         validate_every_s=2.0,  # simulated episodes are many

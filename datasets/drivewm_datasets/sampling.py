@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from drivewm.features import split_lines
 from drivewm.history import EXACT_S, sample_track
+from drivewm.lane_direction import road_yaw
 from drivewm.timing import MAX_HOLE_S, TimeGrid
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Provenance, Scene
@@ -58,6 +60,7 @@ def scene_at(
         size=recording.size[agents],
         ids=tuple(recording.agent_ids[a] for a in agents),
         elevation=xyz[..., 2],
+        road_yaw=road_yaw(xyz[:, 0, :2], recording.kind[agents], split_lines(recording.road_map)),
     )
     return Scene(
         tracks=tracks,

@@ -15,6 +15,7 @@ from drivewm.frames import rotate, wrap_angle
 from drivewm.history import SAME_M, VELOCITY_S
 from drivewm.timing import TimeGrid
 from drivewm.types import Kind
+from drivewm_datasets.collisions import reactions
 from drivewm_datasets.drive import FRAME_S, Branch, Drive, forecast_kinds
 from drivewm_datasets.windows import TimeLayout, TrainingWindow
 
@@ -200,9 +201,9 @@ def street_windows(
 ) -> Iterator[TrainingWindow]:
     """A window every `every` seconds with the recorded plan, or one a branched moment with all its plans."""
     if branches:
-        moments = sorted({b.moment for b in drive.branches})
-        for moment in moments:
-            window = window_at(drive, layout, moment, [b for b in drive.branches if b.moment == moment])
+        for moment in sorted({b.moment for b in drive.branches}):
+            branches_here = reactions(drive, moment)
+            window = window_at(drive, layout, moment, branches_here) if len(branches_here) > 1 else None
             if window is not None:
                 yield window
         return
@@ -210,6 +211,16 @@ def street_windows(
         window = window_at(drive, layout, frame)
         if window is not None:
             yield window
+
+
+def answers(window: TrainingWindow, least_m: float = 0.3) -> int:
+    """How many agents of a branched window are displaced by more between two plans."""
+    if window.street is None:
+        return 0
+    part = window.street
+    apart = np.linalg.norm(part.future[:, None] - part.future[None], axis=-1).max(axis=(0, 1, 3))
+    others: ndarray = np.arange(len(window.kind)) != part.ego
+    return int((part.future_known.all(axis=0) & others & (apart > least_m)).sum())
 
 
 def window_at(

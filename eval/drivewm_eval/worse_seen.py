@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from drivewm.lane_direction import road_yaw
 from drivewm.tracks import tracks_from_positions
 from drivewm.types import Kind, Scene, Tracks
 from drivewm_datasets.augment import SWAP_M
@@ -104,6 +105,7 @@ def worse_seen(moment: Moment, axis: str, level: float) -> Scene:
         ids=tracks.ids,
         elevation=tracks.elevation,
         unseen_s=tracks.unseen_s,
+        road_yaw=road_yaw(position[:, 0], tracks.kind, moment.drive.lines),
     )
     return replace(moment.scene, tracks=rebuilt)
 
