@@ -13,7 +13,9 @@ from drivewm.baselines import kinematic_forecast
 from drivewm.timing import TimeGrid
 from drivewm.types import Forecast, Kind, Scene
 from drivewm_datasets.drive import Branch, Drive
+from drivewm_datasets.drive_scenes import moment_at
 from drivewm_eval.counterfactuals import answers, counterfactuals
+from drivewm_eval.flips import flips_of
 from drivewm_eval.precedence import arrival, fine, goes_first, meeting_place
 
 GRID = TimeGrid()
@@ -75,6 +77,8 @@ def test_a_forecaster_that_knows_the_branches_is_right_in_everything() -> None:
     assert figures["change_m"] == pytest.approx(1.5 * 2.6)
     assert figures["change_explained_joint"] == figures["change_explained_most_likely"] == pytest.approx(1.0)
     assert (figures["flips"], figures["flips_right"]) == (1, 1.0)
+    # If it went under both plans it would be first under both, if it stood under both under none.
+    assert figures["flips_that_need_an_answer"] == 1
 
 
 def test_a_forecaster_that_is_deaf_to_the_plan_gets_the_order_wrong() -> None:
@@ -84,6 +88,21 @@ def test_a_forecaster_that_is_deaf_to_the_plan_gets_the_order_wrong() -> None:
     assert figures["ade_plan_given"] == pytest.approx(0.5 * 1.5 * 2.6)
     assert figures["change_explained_joint"] == figures["change_explained_most_likely"] == pytest.approx(0.0)
     assert (figures["flips"], figures["flips_right"]) == (1, 0.0)
+
+
+def test_a_flip_without_an_answer_is_seen_without_the_plan() -> None:
+    """The walker goes on at 0.8 m/s whatever the ego does: which is first at 6 m/s, and never comes at 0.5."""
+    street = crossing()
+    keep, brake = street.branches
+    pose = keep.pose.copy()
+    pose[1] = brake.pose[1]
+    pose[1, :, 1] = -4.0 + 0.8 * 0.1 * np.arange(1, 49)
+    keep, brake = replace(keep, pose=pose), replace(brake, pose=np.concatenate([brake.pose[:1], pose[1:]]))
+    moment = moment_at(street, MOMENT, GRID, [keep, brake])
+    straight = kinematic_forecast(moment.scene, GRID)
+    right = replace(straight, marginal_position=moment.future[:1])
+    (flip,) = flips_of(moment, [right, right], right, [moment.scene.tracks.ids.index("walker")])
+    assert (flip.right, flip.right_hidden, flip.needs_answer) == (True, True, False)
 
 
 def test_who_goes_first_is_who_is_first_where_the_ways_meet() -> None:

@@ -27,12 +27,10 @@ from drivewm.types import Forecast, Kind, Scene
 from drivewm_datasets.collisions import reactions
 from drivewm_datasets.drive import Drive
 from drivewm_datasets.drive_scenes import Moment, branched_frames, moment_at
-from drivewm_eval.precedence import first_there, meeting_place
+from drivewm_eval.flips import Flip, flips_of
 
 AFFECTED_M = 0.5
 UNAFFECTED_M = 0.01
-NEAR_M = (1.2, 1.5, 2.0)
-"""By kind: who is this near to where two ways meet is there."""
 ERRORS = ("given", "hidden", "exact", "given_min", "hidden_min", "exact_min")
 Imagine = Callable[[Sequence[Scene]], list[list[Forecast]]]
 
@@ -75,7 +73,7 @@ def counterfactuals(found: Iterable[Answer]) -> dict[str, Any]:
     kinds: list[int] = []
     strays: list[float] = []
     changes: list[tuple[float, float, float]] = []
-    order: list[bool] = []
+    flips: list[Flip] = []
     seen = {"moments": 0, "agents": 0, "pairs_unaffected": 0}
     for answer in found:
         moment = answer.moment
@@ -91,8 +89,9 @@ def counterfactuals(found: Iterable[Answer]) -> dict[str, Any]:
         stray, pairs = _strays(answer, who, change)
         strays += stray
         seen["pairs_unaffected"] += pairs
-        order += _order(answer, who, change)
-    return {**seen, **_summary(errors, kinds, strays, order), **_explained(changes)}
+        moved = np.flatnonzero(who & (change.max((0, 1)) > AFFECTED_M)).tolist()
+        flips += flips_of(moment, answer.given, answer.hidden, moved)
+    return {**seen, **_summary(errors, kinds, strays), **_ordered(flips), **_explained(changes)}
 
 
 def _compare(answer: Answer, a: int, errors: dict[str, list[float]]) -> None:
@@ -161,52 +160,7 @@ def _strays(
     return out, pairs
 
 
-def _order(answer: Answer, who: Bool[ndarray, "A"], change: Float[ndarray, "G G A"]) -> list[bool]:
-    """For each true flip of who goes first between two plans: whether the forecast says both right."""
-    moment = answer.moment
-    plan, ego = moment.scene.plan, moment.scene.ego_pose
-    if plan is None or ego is None:
-        return []
-    driven = [g for g in range(len(answer.given)) if plan.valid[g].all()]
-    ways = {g: np.concatenate([ego[None, :2], plan.pose[g, :, :2]]) for g in driven}
-    out = []
-    for a in np.flatnonzero(who & (change.max((0, 1)) > AFFECTED_M)).tolist():
-        start = moment.scene.tracks.position[a, :1]
-        radius = NEAR_M[int(moment.scene.tracks.kind[a])]
-        truths = {g: np.concatenate([start, moment.future[g, a]]) for g in driven}
-        place = meeting_place(list(ways.values()), list(truths.values()), radius) if driven else None
-        if place is None:
-            continue
-        true = {g: first_there(ways[g], truths[g], place, radius) for g in driven}
-        for g, other in combinations(driven, 2):
-            if true[g] is not None and true[other] is not None and true[g] != true[other]:
-                said = [_said_first(answer.given[x], a, start, ways[x], place, radius) for x in (g, other)]
-                out.append(said == [true[g], true[other]])
-    return out
-
-
-def _said_first(
-    forecast: Forecast,
-    a: int,
-    start: Float[ndarray, "1 2"],
-    ego: Float[ndarray, "F 2"],
-    place: Float[ndarray, "2"],
-    radius: float,
-) -> bool | None:
-    """Who goes first by the weight of an agent's candidates that come into it; None where none does."""
-    for_agent, for_ego = 0.0, 0.0
-    for path, share in zip(
-        forecast.marginal_position[:, a], forecast.marginal_probability[:, a], strict=True
-    ):
-        first = first_there(ego, np.concatenate([start, path]), place, radius)
-        for_agent += float(share) * (first is True)
-        for_ego += float(share) * (first is False)
-    return None if for_agent == for_ego else for_agent > for_ego
-
-
-def _summary(
-    errors: dict[str, list[float]], kinds: list[int], strays: list[float], order: list[bool]
-) -> dict[str, Any]:
+def _summary(errors: dict[str, list[float]], kinds: list[int], strays: list[float]) -> dict[str, Any]:
     def mean(values: Sequence[float]) -> float | None:
         return float(np.mean(values)) if len(values) else None
 
@@ -235,6 +189,17 @@ def _summary(
         "by_kind": by_kind,
         "unaffected_p95_m": float(np.quantile(strays, 0.95)) if strays else None,
         "unaffected_median_m": float(np.median(strays)) if strays else None,
-        "flips": len(order),
-        "flips_right": mean([float(right) for right in order]),
+    }
+
+
+def _ordered(flips: Sequence[Flip]) -> dict[str, Any]:
+    def share(right: Sequence[bool]) -> float | None:
+        return float(np.mean(right)) if right else None
+
+    return {
+        "flips": len(flips),
+        "flips_right": share([flip.right for flip in flips]),
+        "flips_right_plan_hidden": share([flip.right_hidden for flip in flips]),
+        "flips_that_need_an_answer": sum(flip.needs_answer for flip in flips),
+        "flips_right_of_these": share([flip.right for flip in flips if flip.needs_answer]),
     }
