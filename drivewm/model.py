@@ -17,7 +17,7 @@ from drivewm.encoder import Encoder
 from drivewm.features import KINDS, InputSizes
 from drivewm.heads import StreetHeads
 from drivewm.occupancy import OccupancyHead
-from drivewm.plan_encoder import PlanEffect, PlanPrefixes, PlanShift
+from drivewm.plan_encoder import PlanEffect, PlanPrefixes, PlanShift, straight_on
 from drivewm.postprocess import output_names
 from drivewm.timing import TimeGrid
 
@@ -39,6 +39,7 @@ class ModelConfig:
     use_plan: bool = False
     plan_width: int = 48  # channels of what is known of the plan up to a chunk's end
     plan_awareness: bool = False  # whether an agent's own latent opens the gate of a plan
+    plan_by_mode: bool = False  # whether a plan is seen from each mode's own path, or from that straight on
     reaction_layers: int = 0  # social layers within each mode and chunk, after the plan
     street_heads: bool = False  # existence and crossing
     bev: BevSpec | None = None  # the grid that is read; None: none
@@ -149,15 +150,22 @@ class WorldModel(nn.Module):
         mask = inputs["agent_mask"]
         wheels = kind[..., 1] + kind[..., 2]
         z, edge, apart, grid = self.encoder(inputs)
-        prefix = None
+        prefix, plans = None, 1
         if self.prefixes is not None:
-            prefix = self.prefixes(inputs["plan"], inputs["plan_mask"], inputs["agent_pose"], velocity)
-        plans = 1 if prefix is None else prefix.shape[1]
+            ahead = straight_on(velocity, self.config.grid.steps, self.config.grid.step)
+            prefix = self.prefixes(inputs["plan"], inputs["plan_mask"], inputs["agent_pose"], ahead)
+            plans = prefix.shape[1]
 
         joint, joint_logit = self.joint(z, edge, apart, mask)
         joint_latent = self.horizons(joint)
-        if self.plan_effect is not None and prefix is not None:
-            joint_latent = self.plan_effect(joint_latent, prefix)
+        if self.prefixes is not None and self.plan_effect is not None and prefix is not None:
+            seen = prefix
+            if self.config.plan_by_mode:
+                blind, _ = self.decoder(joint_latent.detach(), velocity, wheels, None)
+                seen = self.prefixes(
+                    inputs["plan"], inputs["plan_mask"], inputs["agent_pose"], blind.detach()
+                )
+            joint_latent = self.plan_effect(joint_latent, seen)
         if self.reactions is not None:
             joint_latent = self.reactions(joint_latent, edge, apart, mask)
         joint_position, joint_spread = self.decoder(joint_latent, velocity, wheels, None)
@@ -167,7 +175,7 @@ class WorldModel(nn.Module):
         offset = anchors * self.stride(velocity)[:, None, :, None, None]
         marginal_latent = self.horizons(marginal)
         if self.plan_shift is not None and prefix is not None:
-            marginal_latent = self.plan_shift(marginal_latent, z, prefix)
+            marginal_latent = self.plan_shift(marginal_latent, z, prefix[:, :, 0])
         marginal_position, marginal_spread = self.decoder(
             marginal_latent, velocity, wheels, offset if plans == 1 else offset.repeat(1, plans, 1, 1, 1)
         )

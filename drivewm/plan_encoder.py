@@ -15,12 +15,13 @@ MASKED = 1e4
 
 
 def plan_seen(
-    plan_BGF4: Tensor, mask_BGF: Tensor, pose_BA4: Tensor, velocity_BA2: Tensor, step_s: float
+    plan_BGF4: Tensor, mask_BGF: Tensor, pose_BA4: Tensor, path_BKAF2: Tensor, step_s: float
 ) -> Tensor:
-    """The planned places in each agent's own frame: B G A F 11.
+    """The planned places in each agent's own frame, seen from where it is now and from where it will be in
+    each of its modes (`path`, in that frame too): B G K A F 11.
 
     Channels: position / 10 m, log distance, nearness, cos and sin of the heading difference; the same
-    position as seen by the agent if it goes on at its velocity (/ 10 m), nearness then; seconds / 5; mask.
+    position as seen from the agent's place then (/ 10 m), nearness then; seconds / 5; mask.
     """
     delta = plan_BGF4[:, :, None, :, :2] - pose_BA4[:, None, :, None, :2]
     cos, sin = pose_BA4[:, None, :, None, 2], pose_BA4[:, None, :, None, 3]
@@ -28,29 +29,37 @@ def plan_seen(
     y = delta[..., 1] * cos - delta[..., 0] * sin
     other_cos, other_sin = plan_BGF4[:, :, None, :, 2], plan_BGF4[:, :, None, :, 3]
     seconds = step_s * torch.arange(1, plan_BGF4.shape[2] + 1, device=plan_BGF4.device, dtype=x.dtype)
-    ahead_x = x - velocity_BA2[:, None, :, None, 0] * seconds
-    ahead_y = y - velocity_BA2[:, None, :, None, 1] * seconds
+    ahead_x = x[:, :, None] - path_BKAF2[:, None, ..., 0]  # B G K A F
+    ahead_y = y[:, :, None] - path_BKAF2[:, None, ..., 1]
     distance = torch.sqrt(x * x + y * y + 1e-4)
     then = torch.sqrt(ahead_x * ahead_x + ahead_y * ahead_y + 1e-4)
-    mask = mask_BGF[:, :, None]
-    channels = [
+    now = [
         x / 10,
         y / 10,
         torch.log1p(distance),
         torch.exp(-distance / 4),
         cos * other_cos + sin * other_sin,
         cos * other_sin - sin * other_cos,
+    ]
+    channels = [
+        *(channel[:, :, None].expand_as(then) for channel in now),
         ahead_x / 10,
         ahead_y / 10,
         torch.exp(-then / 4),
-        (seconds / 5).expand_as(x),
-        torch.ones_like(x),
+        (seconds / 5).expand_as(then),
+        torch.ones_like(then),
     ]
-    return torch.stack(channels, dim=-1) * mask[..., None]
+    return torch.stack(channels, dim=-1) * mask_BGF[:, :, None, None, :, None]
+
+
+def straight_on(velocity_BA2: Tensor, steps: int, step_s: float) -> Tensor:
+    """Where everybody is at the steps who keeps his velocity, as the one mode of a path: B 1 A F 2."""
+    seconds = step_s * torch.arange(1, steps + 1, device=velocity_BA2.device, dtype=velocity_BA2.dtype)
+    return (velocity_BA2[:, :, None] * seconds[:, None])[:, None]
 
 
 class PlanPrefixes(nn.Module):
-    """One code an agent and chunk from the plan's steps up to the chunk's end: B G A J E."""
+    """One code an agent, mode and chunk from the plan's steps up to the chunk's end: B G K A J E."""
 
     allowed: Tensor
     last: Tensor
@@ -69,16 +78,21 @@ class PlanPrefixes(nn.Module):
         self.register_buffer("allowed", allowed.float(), persistent=False)
         self.register_buffer("last", nn.functional.one_hot(end - 1, steps).float(), persistent=False)
 
-    def forward(self, plan: Tensor, mask_BGF: Tensor, pose: Tensor, velocity: Tensor) -> Tensor:
-        step_BGAFE = self.step(plan_seen(plan, mask_BGF, pose, velocity, self.step_s))
-        score = self.score(step_BGAFE).movedim(-1, -2)[..., None, :]  # B G A H 1 F
-        usable = self.allowed * mask_BGF[:, :, None, None, None]  # B G 1 1 J F
+    def forward(self, plan: Tensor, mask_BGF: Tensor, pose: Tensor, path_BKAF2: Tensor) -> Tensor:
+        """`path` is where the agents will be in each mode, in their own frames."""
+        plans, modes = plan.shape[1], path_BKAF2.shape[1]
+        seen = plan_seen(plan, mask_BGF, pose, path_BKAF2, self.step_s)
+        step_BNAFE = self.step(seen.flatten(1, 2))  # N = G K
+        mask_BNF = mask_BGF.repeat_interleave(modes, 1)
+        score = self.score(step_BNAFE).movedim(-1, -2)[..., None, :]  # B N A H 1 F
+        usable = self.allowed * mask_BNF[:, :, None, None, None]  # B N 1 1 J F
         weight = torch.softmax(score + self.recent + (usable - 1) * MASKED, dim=-1) * usable
-        pooled = weight @ step_BGAFE[..., None, :, :]  # B G A H J E
-        at_end = (self.last * mask_BGF[:, :, None, None]) @ step_BGAFE  # B G A J E
+        pooled = weight @ step_BNAFE[..., None, :, :]  # B N A H J E
+        at_end = (self.last * mask_BNF[:, :, None, None]) @ step_BNAFE  # B N A J E
         code = torch.cat([pooled.movedim(-3, -2).flatten(-2), at_end], dim=-1)
         # Of the null plan nothing is left but zeros.
-        return self.out(code) * usable[:, :, :, 0].amax(-1, keepdim=True)
+        code = self.out(code) * usable[:, :, :, 0].amax(-1, keepdim=True)
+        return code.unflatten(1, (plans, modes))
 
 
 class Awareness(nn.Module):
@@ -107,9 +121,8 @@ class PlanEffect(nn.Module):
         self.gate = nn.Linear(width, dim, bias=False)
         self.aware = Awareness(dim) if aware else None
 
-    def forward(self, latent_BKAJD: Tensor, prefix_BGAJE: Tensor) -> Tensor:
-        """Modes of every plan, plan by plan: B (G K) A J D."""
-        prefix = prefix_BGAJE[:, :, None]
+    def forward(self, latent_BKAJD: Tensor, prefix: Tensor) -> Tensor:
+        """Modes of every plan, plan by plan, B (G K) A J D, from its prefixes, B G K (or 1) A J E."""
         scale, shift = self.modulate(prefix).chunk(2, dim=-1)
         latent = self.norm(latent_BKAJD)[:, None]
         changed = self.mix(latent * (1 + scale) + shift)

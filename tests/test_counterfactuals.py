@@ -91,7 +91,7 @@ def test_a_forecaster_that_is_deaf_to_the_plan_gets_the_order_wrong() -> None:
 
 
 def test_a_flip_without_an_answer_is_seen_without_the_plan() -> None:
-    """The walker goes on at 0.8 m/s whatever the ego does: which is first at 6 m/s, and never comes at 0.5."""
+    """The walker goes on at 0.8 m/s whatever comes. At 6 m/s the ego is first, at 0.5 it never comes."""
     street = crossing()
     keep, brake = street.branches
     pose = keep.pose.copy()

@@ -21,7 +21,7 @@ STEPS, CHUNKS, AGENTS = 12, 4, 3
 CPU = torch.device("cpu")
 CONFIG = ModelConfig(
     dim=16, heads=2, layers=1, joint_modes=3, candidates=4, polylines=8, use_signals=True, use_plan=True,
-    plan_width=8, reaction_layers=1, street_heads=True,
+    plan_width=8, plan_awareness=True, plan_by_mode=True, reaction_layers=1, street_heads=True,
 )  # fmt: skip
 POSITIONS = ("joint_position", "marginal_position", "joint_spread", "marginal_spread", "crossing_logit")
 torch.set_num_threads(1)

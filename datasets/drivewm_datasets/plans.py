@@ -53,7 +53,11 @@ def nano(name: str) -> RunConfig:
     return RunConfig(
         name=name,
         model=ModelConfig(
-            use_signals=True, use_plan=True, plan_awareness=True, reaction_layers=1, street_heads=True
+            use_signals=True,
+            use_plan=True,
+            plan_awareness=True,
+            reaction_layers=1,
+            street_heads=True,
         ),
         train=TrainConfig(steps=6000, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
         augmentation=STREET,
@@ -64,7 +68,7 @@ def nano(name: str) -> RunConfig:
 def base(name: str) -> RunConfig:
     """`nano`, wider, with the bird's-eye grid and what it says of those who have no track."""
     small = nano(name)
-    model = replace(small.model, dim=96, bev=BevSpec(), occupancy=True)
+    model = replace(small.model, dim=96, plan_by_mode=True, bev=BevSpec(), occupancy=True)
     train = replace(small.train, steps=12000, learning_rate=1.5e-3, validate_every=1000)
     return replace(small, model=model, train=train)
 
