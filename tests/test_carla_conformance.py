@@ -281,7 +281,7 @@ def test_traffic_manager_cars_drive_and_wait_at_red(
     proxy: Recorder, scene: tuple[Any, Any], record_property: pytest.RecordProperty
 ) -> None:
     before = len(proxy.calls())
-    ended = run_killable("carla_traffic.py", proxy.port, limit_s=30.0)
+    ended = run_killable("carla_traffic.py", proxy.port, limit_s=90.0)
     record_property("tries", ended.tries)
     assert ended.status == 0, ended.output + ended.errors
     assert {name for name in proxy.calls()[before:] if "traffic" in name or "vehicle" in name} == {
