@@ -222,14 +222,15 @@ def test_the_distance_to_a_lane_is_that_to_its_nearest_piece() -> None:
 
 
 def test_a_replay_shows_the_true_heading_and_future_and_leaves_the_forecast_alone() -> None:
-    """Who stands has no heading of its own: the label gives it. The map's frame has four images a second."""
+    """A label says how one truly faces. The map's frame has four images a second."""
     recording = at_the_crossing()
     scene = scene_at(recording, 0.0, GRID)
     forecast = kinematic_forecast(scene, GRID)
     labels = {(0.0, "car"): Label("yielding", 3.0)}
     (frame,) = replay(recording, [scene], [forecast], GRID, labels)
-    assert frame.tracks.yaw[:, 0].tolist() == [0, 0, 0, 0, 3.0, 0]
-    assert scene.tracks.yaw[4, 0] == 0.0
+    # Standing cars face along their lane, westward, but the labelled one as its label says.
+    assert frame.tracks.yaw[:, 0].tolist() == [0, 0, 0, np.pi, 3.0, 0]
+    assert scene.tracks.yaw[4, 0] == np.pi
     assert frame.notes == ("", "", "", "", "yielding", "")
     assert frame.ego_id == "ego"
     assert frame.forecast is forecast
