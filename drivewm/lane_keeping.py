@@ -16,8 +16,9 @@ from drivewm.types import Forecast, Kind, LineKind, Scene
 HALF_WIDTH_M = (1.25, 2.75)
 """No lane is taken for narrower or wider than twice this; without boundaries it is as wide as usual."""
 INSIDE_M = 0.1  # so far inside the lane's edge ends who is drawn back
-FARTHEST_M = 4.0
-"""Who strays further has another destination than the lanes that are known; he is left alone."""
+FARTHEST_M = (4.0, 5.0)
+"""Who strays further than this has another destination than the lanes that are known: from the first to the
+second it is drawn back less and less, beyond it is left alone."""
 AHEAD_SHARE = 0.5
 """Beyond the end of a lane, by more than this share of how far it is aside, the map ends and not the road."""
 
@@ -27,7 +28,7 @@ def keep_to_lanes(forecast: Forecast, scene: Scene) -> Forecast:
 
     Only of who is in a lane now (within 1.75 m of its middle) and has a forecast of the model. A place in no
     lane is moved straight to the nearest one, to 10 cm inside its edge. A mode in which that would take more
-    than 4 m at any step stays whole as it is.
+    than 5 m at any step stays whole as it is, one between 4 and 5 m goes part of the way.
     """
     tracks = scene.tracks
     asked = (tracks.kind == Kind.VEHICLE) & (np.asarray(forecast.source) == "model") & tracks.valid[:, 0]
@@ -39,7 +40,7 @@ def keep_to_lanes(forecast: Forecast, scene: Scene) -> Forecast:
     position = forecast.position.copy()
     for row in np.flatnonzero(asked).tolist():
         now, path = tracks.position[row, :1], position[:, row]
-        near = centers.about(np.concatenate([now, path.reshape(-1, 2)]), HALF_WIDTH_M[1] + FARTHEST_M)
+        near = centers.about(np.concatenate([now, path.reshape(-1, 2)]), HALF_WIDTH_M[1] + FARTHEST_M[1])
         if len(near.begin) and np.hypot(*near.nearest(now)[1][0]) <= IN_LANE_M:
             position[:, row] = drawn_back(path, near, edges)
     return replace(forecast, position=position)
@@ -53,7 +54,8 @@ def drawn_back(path_KF2: Float[ndarray, "K F 2"], lanes: Segments, edges: Segmen
     out = np.flatnonzero(strays > 0)
     strays[out] -= _half_width(lanes, best[out], edges) - HALF_WIDTH_M[0]
     strays = np.maximum(strays, 0.0).reshape(path_KF2.shape[:2])
-    strays[strays.max(axis=1) > FARTHEST_M] = 0.0
+    worst = strays.max(axis=1, keepdims=True)
+    strays *= np.interp(worst, FARTHEST_M, (1.0, 0.0))
     way = (offset / np.maximum(away, 1e-9)[:, None]).reshape(path_KF2.shape)
     return np.asarray(path_KF2 - strays[..., None] * way)
 
