@@ -24,6 +24,8 @@ COLUMNS = {  # figure -> head, unit, digits
     "vehicles_top1_fde": ("vehicles\nmost likely FDE", 1.0, 3),
     "counterfactual_gain": ("gain by the\nplan (%)", 100.0, 1),
     "unaffected_p95_m": ("unaffected,\np95 (cm)", 100.0, 1),
+    "pedestrians_jitter_m": ("pedestrians'\njitter", 1.0, 2),
+    "vehicles_jitter_m": ("vehicles'\njitter", 1.0, 2),
     "effective_rank": ("effective\nrank", 1.0, 1),
 }
 

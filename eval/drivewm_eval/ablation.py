@@ -37,6 +37,8 @@ ERRORS = {
 """Figure -> group and figure of the room `motion`, in metres."""
 ANSWERS = {"counterfactual_gain": "gain", "unaffected_p95_m": "unaffected_p95_m"}
 """Figure -> figure of the room `counterfactuals`; a model that takes no plan has none."""
+JITTER = {"pedestrians_jitter_m": "pedestrian", "vehicles_jitter_m": "vehicle"}
+"""Figure -> kind whose joint modes the room `stability` compares between ticks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +89,13 @@ class Outcome:
         """The figures of the table; None where nothing was there to be judged."""
         motion = self.rooms.get("motion", {})
         answered = self.rooms.get("counterfactuals", {})
+        jitter = self.rooms.get("stability", {}).get("jitter", {})
         return {
             **{
                 name: motion.get(group, {}).get("model", {}).get(key) for name, (group, key) in ERRORS.items()
             },
             **{name: answered.get(key) for name, key in ANSWERS.items()},
+            **{name: jitter.get(kind, {}).get("joint") for name, kind in JITTER.items()},
             "effective_rank": self.effective_rank,
         }
 

@@ -152,7 +152,7 @@ def _do(
     tell(plan.steps)
     if judge and not outcome.rooms and not outcome.diverged:
         subject = subject_of(str(folder))
-        rooms = ["motion", "counterfactuals"] if subject.takes_plans else ["motion"]
+        rooms = ["motion", "stability", *(["counterfactuals"] if subject.takes_plans else [])]
         found = examine(episodes.test, subject, rooms)["rooms"]
         outcome = replace(outcome, rooms=found, judged_on=test_hash)
     if outcome != known:
