@@ -3,6 +3,8 @@ PYTHON ?= python3
 OUT ?= demo
 # CI=true rebuilds the test environment from nothing; otherwise it is rebuilt when its recipe changed.
 CI ?= false
+# Processes that share the tests, file by file.
+TESTERS ?= 2
 
 RECIPE := pyproject.toml constraints.txt Makefile
 TEST := .venv-test/bin
@@ -16,13 +18,14 @@ help:
 	@echo 'make lint    style, types and architecture only'
 	@echo 'make clean   remove environments, caches, build outputs and the folder demo (never another OUT)'
 	@echo
-	@echo 'PYTHON=python3.12 chooses the interpreter, OUT=DIR the folder of the demo, CI=true a fresh environment.'
+	@echo 'PYTHON=python3.12 chooses the interpreter, OUT=DIR the folder of the demo, CI=true a fresh environment,'
+	@echo 'TESTERS=4 how many processes share the tests (2).'
 
 demo: .venv/stamp
 	.venv/bin/drivewm demo --out '$(OUT)'
 
 test: lint
-	$(TEST)/python -m pytest
+	$(TEST)/python -m pytest -n $(TESTERS) --dist loadfile
 
 lint: .venv-test/stamp
 	$(TEST)/ruff check .
