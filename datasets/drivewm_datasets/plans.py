@@ -59,7 +59,7 @@ def nano(name: str) -> RunConfig:
             reaction_layers=1,
             street_heads=True,
         ),
-        train=TrainConfig(steps=6000, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
+        train=TrainConfig(steps=6500, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
         augmentation=STREET,
         validate_every_s=2.0,  # simulated episodes are many
     )
@@ -69,7 +69,7 @@ def base(name: str) -> RunConfig:
     """`nano`, wider, with the bird's-eye grid and what it says of those who have no track."""
     small = nano(name)
     model = replace(small.model, dim=96, plan_by_mode=True, bev=BevSpec(), occupancy=True)
-    train = replace(small.train, steps=12000, learning_rate=1.5e-3, validate_every=1000)
+    train = replace(small.train, steps=10000, learning_rate=1.5e-3, validate_every=1000)
     return replace(small, model=model, train=train)
 
 
