@@ -35,7 +35,7 @@ class Train:
     seeds: tuple[int, ...] = (0,)
     """Seeds; with --protocol eth-ucy every fold is trained with each."""
     steps: int | None = None
-    """Optimisation steps; default 6000 (nano), 12000 (base), with --protocol eth-ucy 1500 a fold."""
+    """Optimisation steps; default 6500 (nano), 10000 (base), with --protocol eth-ucy 1500 a fold."""
     learning_rate: float | None = None
     """Peak learning rate; default 0.002 (nano), 0.0015 (base)."""
     latent: float | None = None
