@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from drivewm_sim.ego_route import EgoRoute
 from drivewm_sim.simulator import Intent
 
 SEES_M = 60.0
+HERO_S = 2.0  # so long a hero is waited for that is not there
 ROAD_HALF_M = 6.0  # a walker this near to the route may be on the road
 
 Seen: TypeAlias = dict[int, tuple[float, Float[ndarray, "2"]]]
@@ -34,11 +36,21 @@ class WorldWatch:
 
     def _find_hero(self) -> Any:
         if self._hero is None or not self._hero.is_alive:
-            vehicles = self._world.get_actors().filter("vehicle.*")
-            self._hero = next((v for v in vehicles if v.attributes.get("role_name") == "hero"), None)
-        if self._hero is None:
-            raise InputError("no vehicle of role hero on the server; privileged perception follows one")
+            self._hero = self._wait_for_hero()
         return self._hero
+
+    def _wait_for_hero(self) -> Any:
+        """The hero among the actors of the last snapshot. Snapshots come on a thread of the client, on a busy
+        machine a little later than the tick that they are of."""
+        until = time.monotonic() + HERO_S
+        while True:
+            vehicles = self._world.get_actors().filter("vehicle.*")
+            hero = next((v for v in vehicles if v.attributes.get("role_name") == "hero"), None)
+            if hero is not None:
+                return hero
+            if time.monotonic() > until:
+                raise InputError("no vehicle of role hero on the server; privileged perception follows one")
+            time.sleep(0.02)
 
     def locate(self) -> Located:
         """The hero's true state."""
