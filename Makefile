@@ -3,7 +3,7 @@ PYTHON ?= python3
 OUT ?= demo
 # CI=true rebuilds the test environment from nothing; otherwise it is rebuilt when its recipe changed.
 CI ?= false
-# Processes that share the tests, file by file.
+# Processes that share the tests, file by file; those that start servers and processes of their own run alone.
 TESTERS ?= 2
 
 RECIPE := pyproject.toml constraints.txt Makefile
@@ -25,7 +25,8 @@ demo: .venv/stamp
 	.venv/bin/drivewm demo --out '$(OUT)'
 
 test: lint
-	$(TEST)/python -m pytest -n $(TESTERS) --dist loadfile
+	$(TEST)/python -m pytest -n $(TESTERS) --dist loadfile -m 'not alone'
+	$(TEST)/python -m pytest -m alone
 
 lint: .venv-test/stamp
 	$(TEST)/ruff check .

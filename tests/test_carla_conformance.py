@@ -18,6 +18,8 @@ from killable import run_killable
 
 from drivewm_sim.roads.towns import town_text
 
+pytestmark = pytest.mark.alone
+
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
 
 CAR, WALKER = "vehicle.tesla.model3", "walker.pedestrian.0001"

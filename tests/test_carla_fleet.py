@@ -30,6 +30,8 @@ from drivewm_sim.carla_client.server_town import enter_town
 from drivewm_sim.carla_client.servers import HeldServer, Launch, hold, release
 from drivewm_sim.roads.towns import town_text
 
+pytestmark = pytest.mark.alone
+
 needs_carla = pytest.mark.skipif(find_spec("carla") is None, reason="the carla client is not installed")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 STAND_IN = f"{COMMAND[0]} -c '{COMMAND[2]}' carla-server --map crossing --port {{port}}"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from killable import DEAD_LOCK, run_killable
 
+pytestmark = pytest.mark.alone
+
 TOWN = "Town10HD"
 OFF_M = 0.5
 

@@ -23,6 +23,8 @@ from carla_stand_in import (
     xyz,
 )  # fmt: skip
 
+pytestmark = pytest.mark.alone
+
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
 
 

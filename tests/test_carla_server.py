@@ -13,6 +13,8 @@ from carla_stand_in import CAR, LANE_Y, OTHER, WALKER, StandIn, connect, place, 
 from drivewm_sim.carla_server.physics import braking_distance
 from drivewm_sim.roads.towns import load_town, town_names
 
+pytestmark = pytest.mark.alone
+
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
 
 

@@ -28,6 +28,8 @@ from drivewm_sim.randomness import episode_seed
 from drivewm_sim.simulator import Scenario
 from drivewm_sim.workers import Dead, Failure, ProcessWorkshop, Ready, Report
 
+pytestmark = pytest.mark.alone
+
 ENGINES = ["processes", "ray"]
 
 

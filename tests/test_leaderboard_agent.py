@@ -29,6 +29,8 @@ from drivewm_sim.carla_frames import mirrored, yaw_from_compass, yaw_to_carla
 from drivewm_sim.carla_server.sensors.inertial import geolocation
 from drivewm_sim.randomness import LIDAR, normal
 
+pytestmark = pytest.mark.alone
+
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
 
 ORIGIN = (48.5, 9.1)
