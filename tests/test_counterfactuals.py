@@ -16,7 +16,7 @@ from drivewm_datasets.drive import Branch, Drive
 from drivewm_datasets.drive_scenes import moment_at
 from drivewm_eval.counterfactuals import answers, counterfactuals
 from drivewm_eval.flips import flips_of
-from drivewm_eval.precedence import arrival, fine, goes_first, meeting_place
+from drivewm_eval.precedence import arrival, fine, first_there, meeting_place
 
 GRID = TimeGrid()
 KINDS = {EGO: Kind.VEHICLE, "walker": Kind.PEDESTRIAN, "far": Kind.PEDESTRIAN}
@@ -109,10 +109,11 @@ def test_who_goes_first_is_who_is_first_where_the_ways_meet() -> None:
     ego = np.column_stack([np.arange(-10.0, 11.0, 2.0), np.zeros(11)])  # at the origin after 5 steps
     early = np.column_stack([np.zeros(11), np.arange(-4.0, 7.0, 1.0)])  # after 4 steps
     late = np.column_stack([np.zeros(11), np.arange(-8.0, 3.0, 1.0)])  # after 8 steps
-    assert goes_first(ego, early, [ego], [early, late], 1.0)
-    assert goes_first(ego, late, [ego], [early, late], 1.0) is False
-    away = early + np.array([100.0, 0.0])
-    assert goes_first(ego, away, [ego], [away], 1.0) is None
+    place = meeting_place([ego], [early, late], 1.0)
+    assert place is not None
+    assert first_there(ego, early, place, 1.0) is True
+    assert first_there(ego, late, place, 1.0) is False
+    assert meeting_place([ego], [early + np.array([100.0, 0.0])], 1.0) is None
 
 
 def test_a_fine_path_passes_through_its_points_and_the_meeting_place_lies_on_the_egos_way() -> None:

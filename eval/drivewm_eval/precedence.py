@@ -40,22 +40,6 @@ def meeting_place(
     return place if best <= reach else None
 
 
-def goes_first(
-    ego: Float[ndarray, "F 2"],
-    agent: Float[ndarray, "F 2"],
-    ego_ways: Sequence[Float[ndarray, "F 2"]],
-    agent_ways: Sequence[Float[ndarray, "F 2"]],
-    radius: float,
-) -> bool | None:
-    """Whether the agent is at the meeting place before the ego; None where they do not meet or neither comes.
-
-    The place is the one of all the ways that may be taken, so that it is the same under every plan. Paths
-    begin now and have a point a step. `radius` (m) is how near counts as there.
-    """
-    place = meeting_place(ego_ways, agent_ways, radius)
-    return None if place is None else first_there(ego, agent, place, radius)
-
-
 def first_there(
     ego: Float[ndarray, "F 2"], agent: Float[ndarray, "F 2"], place: Float[ndarray, "2"], radius: float
 ) -> bool | None:
