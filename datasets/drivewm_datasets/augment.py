@@ -27,6 +27,7 @@ class Augmentation:
     mirror: float = 0.0  # probability
     reverse: float = 0.0  # probability of running pedestrians-only windows backwards
     rotate: bool = False
+    people: float = 0.0  # probability that of a window with pedestrians no other agent is shown
     crop: float = 0.0  # probability that a batch draws a smaller size and crops its windows to it
     shorten: float = 0.0  # probability that an agent loses its oldest history
     sparse: float = 0.0  # probability that a window loses the slots between 0 and 0.4 s, as slow sensors do
@@ -63,6 +64,20 @@ DRIVE = Augmentation(
     noise_m=0.03,
     swap=0.1,
 )
+RECORDED = Augmentation(
+    scale=(0.6, 1.7),
+    mirror=0.5,
+    reverse=0.3,
+    rotate=True,
+    people=0.5,
+    crop=0.2,
+    shorten=0.2,
+    sparse=0.5,
+    holes=0.1,
+    drop_map=0.7,
+    noise_m=0.02,
+)
+"""Of drives that are shown as a recording would show them (`as_recorded`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +121,9 @@ def augment(
 ) -> Sample:
     """One random variant of a window, of its `most` agents nearest to a random one of them."""
     sample = sample_of(window, layout)
+    pedestrian = sample.kind == Kind.PEDESTRIAN
+    if how.people and pedestrian.any() and rng.random() < how.people:
+        sample = sample.only(np.flatnonzero(pedestrian))
     if how.reverse and rng.random() < how.reverse and (sample.kind == Kind.PEDESTRIAN).all():
         sample = _backwards(sample, layout)
     if most is not None and len(sample.kind) > most:

@@ -19,14 +19,14 @@ from drivewm.crew import Crew
 from drivewm.errors import InputError
 from drivewm.model import ModelConfig, WorldModel
 from drivewm.training import Fit, Log, TrainConfig, autocasts, fit
-from drivewm_datasets.augment import DRIVE, Augmentation
+from drivewm_datasets.augment import DRIVE, RECORDED, Augmentation
 from drivewm_datasets.card import model_card
 from drivewm_datasets.drive import FRAME_S, Drive
 from drivewm_datasets.loader import Loader
 from drivewm_datasets.material import Material, agents_of, fingerprint, hours_of
 from drivewm_datasets.mixture import Mixture
 from drivewm_datasets.recording import Recording
-from drivewm_datasets.street_windows import answers, street_windows
+from drivewm_datasets.street_windows import AsRecorded, answers, street_windows
 from drivewm_datasets.ticks import Pair, Ticks, pairs_of
 from drivewm_datasets.windows import TimeLayout, TrainingWindow, training_windows
 
@@ -51,6 +51,7 @@ class RunConfig:
     branch_share: float = 0.4  # of the steps on drives that learn from branched moments
     branch_plans: int = 3  # of a branched moment at a time
     tick_share: float = 0.25  # of the steps on drives that see two ticks of each scene
+    recorded_share: float = 0.1  # of the steps on drives that see them as a recording would show them
     weights: dict[str, float] = field(default_factory=dict)  # by data set; default: as it has windows
     every: float = 0.4  # seconds between training windows
     validate_every_s: float = 0.4  # seconds between validation windows
@@ -130,7 +131,7 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
         weights.append(config.weights.get(dataset, float(len(listed))))
     driven_weight = sum(w for w, (_, driven) in zip(weights, windows.by_set, strict=True) if driven)
     ticked = config.tick_share if windows.ticks else 0.0
-    rest = 1 - ticked - (config.branch_share if windows.branched else 0.0)
+    rest = 1 - ticked - config.recorded_share - (config.branch_share if windows.branched else 0.0)
     if ticked > 0:
         loaders.append(
             Ticks(
@@ -144,6 +145,12 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
             )
         )
         weights.append(driven_weight * ticked / rest)
+    shown = [w for (_, driven), listed in windows.by_set.items() if driven for w in listed]
+    shown = [w for w in shown if w.valid[:, layout.now].any()]
+    if shown and config.recorded_share > 0:
+        bare = AsRecorded(shown, layout.now)
+        loaders.append(replace(plain, windows=bare, augmentation=RECORDED, occupancy=False))
+        weights.append(driven_weight * config.recorded_share / rest)
     if windows.branched:
         # Never cropped: of those who react to the ego half would be left, and often the ego itself would not.
         how = replace(config.drive_augmentation, drop_plan=0.0, crop=0.0)
@@ -271,6 +278,7 @@ def _provenance(
         "augmentation": asdict(config.augmentation),
         "drive_augmentation": asdict(config.drive_augmentation),
         "branch_share": config.branch_share,
+        "recorded_share": config.recorded_share,
         "batch_agents": config.batch_agents,
         "device": str(device),
         "precision": "bf16 autocast" if autocasts(device) else "float32",

@@ -213,6 +213,33 @@ def street_windows(
             yield window
 
 
+@dataclass(frozen=True)
+class AsRecorded(Sequence[TrainingWindow]):
+    """Windows of drives as a recording would show them: true tracks of those seen, no plan, signals or sensors.
+
+    Each is made when it is asked for.
+    """
+
+    windows: Sequence[TrainingWindow]
+    now: int  # where the anchor is among the times
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> TrainingWindow:  # type: ignore[override]
+        window = self.windows[index]
+        rows = np.flatnonzero(window.valid[:, self.now])
+        return replace(
+            window,
+            position=window.position[rows],
+            valid=window.valid[rows],
+            known=window.known[rows],
+            kind=window.kind[rows],
+            size=window.size[rows],
+            street=None,
+        )
+
+
 def answers(window: TrainingWindow, least_m: float = 0.3) -> int:
     """How many agents of a branched window are displaced by more between two plans."""
     if window.street is None:
