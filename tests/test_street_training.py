@@ -17,9 +17,10 @@ from drivewm.model import ModelConfig, WorldModel
 from drivewm.objective import ObjectiveConfig, objective
 from drivewm.timing import TimeGrid
 from drivewm.training import TrainConfig
+from drivewm.types import Kind
 from drivewm_datasets.augment import PEDESTRIANS, Augmentation, augment
 from drivewm_datasets.fitting import RunConfig, training_source, validation_source, windows_of
-from drivewm_datasets.street_windows import street_windows, window_at
+from drivewm_datasets.street_windows import AsRecorded, street_windows, window_at
 from drivewm_datasets.windows import TimeLayout
 
 LAYOUT = TimeLayout(TimeGrid(), 4)
@@ -38,11 +39,15 @@ CONFIG = RunConfig(
 )
 
 
-def batches() -> tuple[Batch, Batch, Batch]:
-    """One of plain windows (with the later view and the occupancy), of two ticks, of branched moments."""
+NAMES = ("plain", "ticks", "recorded", "branched")
+
+
+def batches() -> dict[str, Batch]:
+    """One of plain windows (with the later view and the occupancy), of two ticks, of windows as a recording
+    would show them, of branched moments."""
     windows = windows_of([toy_drive()], LAYOUT, 0.4, branches=True)
-    plain, ticks, branched = training_source(windows, LAYOUT, CONFIG).loaders
-    return plain.batch_at(0, 1), ticks.batch_at(0, 1), branched.batch_at(0, 1)
+    loaders = training_source(windows, LAYOUT, CONFIG).loaders
+    return {name: loader.batch_at(0, 1) for name, loader in zip(NAMES, loaders, strict=True)}
 
 
 def test_every_parameter_learns_from_plain_windows_and_branches_together() -> None:
@@ -51,12 +56,14 @@ def test_every_parameter_learns_from_plain_windows_and_branches_together() -> No
     model.anchors.normal_()
     teacher = copy.deepcopy(model.encoder)
     learned: dict[str, set[str]] = {}
-    for name, batch in zip(("plain", "ticks", "branched"), batches(), strict=True):
+    for name, batch in batches().items():
         loss, terms = objective(model, teacher, batch, ObjectiveConfig(), 0.0)
         assert torch.isfinite(loss)
         loss.backward()
         learned[name] = set(terms)
-    common = {"joint", "marginal", "central", "nll", "choice", "exists", "overlap", "off_lane"}
+    motion = {"joint", "marginal", "central", "nll", "choice", "overlap", "off_lane"}
+    assert learned["recorded"] == motion | {"latent", "collapse"}
+    common = motion | {"exists"}
     assert learned["plain"] == common | {"crossing", "occupancy", "latent", "collapse"}
     assert learned["ticks"] == learned["plain"] | {"steady"}
     assert learned["branched"] == common | {"response"}
@@ -67,12 +74,33 @@ def test_every_parameter_learns_from_plain_windows_and_branches_together() -> No
 def test_branches_keep_their_share_where_no_two_windows_follow_each_other() -> None:
     """Windows a second apart make no ticks: the share of the ticks once went to the branches."""
     source = training_source(windows_of([toy_drive()], LAYOUT, 1.0, branches=True), LAYOUT, CONFIG)
-    plain, branched = source.weights
-    assert branched / (plain + branched) == pytest.approx(CONFIG.branch_share)
+    plain, recorded, branched = np.array(source.weights) / sum(source.weights)
+    assert branched == pytest.approx(CONFIG.branch_share)
+    assert recorded == pytest.approx(CONFIG.recorded_share)
+
+
+def test_a_drive_is_shown_as_a_recording_would_show_it() -> None:
+    """The true tracks of those whose truth is known; no plan, no signals, no sensors, no truth of the street,
+    and some windows show pedestrians alone."""
+    window = window_at(toy_drive(), LAYOUT, 52)
+    assert window is not None
+    unknown = np.array([False, True, False])
+    window = replace(window, valid=window.valid & ~unknown[:, None])
+    (shown,) = AsRecorded([window], LAYOUT.now)
+    assert shown.street is None
+    np.testing.assert_array_equal(shown.position, window.position[[0, 2]])
+    batch = batches()["recorded"]
+    given = batch.inputs.as_dict()
+    assert batch.street is None
+    assert not any(given[name].any() for name in ("plan_mask", "bev_mask", "line_signal"))
+    rng = np.random.default_rng(0)
+    alone = augment(shown, LAYOUT, Augmentation(people=1.0), rng)
+    assert set(alone.kind.tolist()) == {Kind.PEDESTRIAN}
+    assert set(augment(shown, LAYOUT, Augmentation(), rng).kind.tolist()) > {Kind.PEDESTRIAN}
 
 
 def test_a_branched_batch_holds_the_plans_of_a_scene_beside_each_other() -> None:
-    *_, batch = batches()
+    batch = batches()["branched"]
     assert batch.plans == 2
     assert batch.inputs.plan is not None
     scenes = len(batch.inputs.agent_mask)

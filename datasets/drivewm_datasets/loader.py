@@ -238,7 +238,7 @@ class Loader:
         samples = []
         rows = []
         for _ in range(max(1, self.agents // size // max(self.plans, 1))):
-            pick = self._by_size[self._draw(rng, low, high)]
+            pick = int(self._by_size[self._draw(rng, low, high)])
             most = size if len(self.windows[pick].kind) > 1.2 * size else None
             samples.append(augment(self.windows[pick], self.layout, self.augmentation, rng, most))
             rows.append(self._plans_of(self.windows[pick], rng))
@@ -291,4 +291,4 @@ class Loader:
     @cached_property
     def _sizes(self) -> Int[ndarray, "W"]:
         """Agents of each window, in the order of `_by_size`."""
-        return np.array([len(self.windows[i].kind) for i in self._by_size])
+        return np.array([len(self.windows[int(i)].kind) for i in self._by_size])

@@ -215,7 +215,7 @@ def street_windows(
 
 @dataclass(frozen=True)
 class AsRecorded(Sequence[TrainingWindow]):
-    """Windows of drives as a recording would show them: true tracks of those seen, no plan, signals or sensors.
+    """Windows of drives as a recording would show them: true tracks alone, no plan, signals or sensors.
 
     Each is made when it is asked for.
     """
