@@ -72,7 +72,7 @@ def test_a_forecaster_that_knows_the_branches_is_right_in_everything() -> None:
     assert figures["ade_plan_given"] == pytest.approx(0.0, abs=1e-9)
     assert figures["gain"] == pytest.approx(1.0)
     # Without the plan 1 m/s is said; 0 and 1.5 are true, .75 in the middle: errors of 1, .5 and .25 m/s.
-    assert figures["gain_attainable"] == pytest.approx(1 - 0.25 / 0.75)
+    assert figures["gain_of_true_change"] == pytest.approx(1 - 0.25 / 0.75)
     assert figures["unaffected_p95_m"] == 0.0
     assert figures["change_m"] == pytest.approx(1.5 * 2.6)
     assert figures["change_explained_joint"] == figures["change_explained_most_likely"] == pytest.approx(1.0)

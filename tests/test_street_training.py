@@ -74,7 +74,7 @@ def test_every_parameter_learns_from_plain_windows_and_branches_together() -> No
 def test_branches_keep_their_share_where_no_two_windows_follow_each_other() -> None:
     """Windows a second apart make no ticks: the share of the ticks once went to the branches."""
     source = training_source(windows_of([toy_drive()], LAYOUT, 1.0, branches=True), LAYOUT, CONFIG)
-    plain, recorded, branched = np.array(source.weights) / sum(source.weights)
+    _plain, recorded, branched = np.array(source.weights) / sum(source.weights)
     assert branched == pytest.approx(CONFIG.branch_share)
     assert recorded == pytest.approx(CONFIG.recorded_share)
 

@@ -5,9 +5,9 @@ two of them follows from what the ego did. Plans under which the ego runs into s
 hit does not react.
 
 The plan cannot take away what is uncertain without it: of an error of 3 m, of which plans change 0.6 m,
-little can be gained. So beside the gain stands the attainable one: the error if the forecast without the plan
-were moved by exactly what each plan truly changes, the difference from the mean over the plans. And apart
-from how far off the forecast is, `change_explained` asks for its change alone, from plan to plan, of the
+little can be gained. So beside the gain stands that of the true change: the error if the forecast without the
+plan were moved by exactly what each plan truly changes, the difference from the mean over the plans; no bound,
+but a measure. And apart from how far off the forecast is, `change_explained` asks for its change alone, from plan to plan, of the
 joint modes and of the most likely candidate: 1 as it truly is, 0 as good as none.
 """
 
@@ -171,21 +171,22 @@ def _summary(errors: dict[str, list[float]], kinds: list[int], strays: list[floa
     by_kind = {}
     for k in Kind:
         rows = np.flatnonzero(kind == k)
+        given, hidden, exact = ([errors[e][r] for r in rows] for e in ("given", "hidden", "exact"))
         by_kind[k.name.lower()] = {
             "affected": len(rows),
-            "gain": gain([errors["given"][r] for r in rows], [errors["hidden"][r] for r in rows]),
-            "gain_attainable": gain([errors["exact"][r] for r in rows], [errors["hidden"][r] for r in rows]),
+            "gain": gain(given, hidden),
+            "gain_of_true_change": gain(exact, hidden),
         }
     return {
         "affected": len(kinds),
         "ade_plan_given": mean(errors["given"]),
         "ade_plan_hidden": mean(errors["hidden"]),
         "gain": gain(errors["given"], errors["hidden"]),
-        "gain_attainable": gain(errors["exact"], errors["hidden"]),
+        "gain_of_true_change": gain(errors["exact"], errors["hidden"]),
         "min_ade_plan_given": mean(errors["given_min"]),
         "min_ade_plan_hidden": mean(errors["hidden_min"]),
         "gain_min": gain(errors["given_min"], errors["hidden_min"]),
-        "gain_min_attainable": gain(errors["exact_min"], errors["hidden_min"]),
+        "gain_min_of_true_change": gain(errors["exact_min"], errors["hidden_min"]),
         "by_kind": by_kind,
         "unaffected_p95_m": float(np.quantile(strays, 0.95)) if strays else None,
         "unaffected_median_m": float(np.median(strays)) if strays else None,
