@@ -6,9 +6,9 @@ hit does not react.
 
 The plan cannot take away what is uncertain without it: of an error of 3 m, of which plans change 0.6 m,
 little can be gained. So beside the gain stands that of the true change: the error if the forecast without the
-plan were moved by exactly what each plan truly changes, the difference from the mean over the plans; no bound,
-but a measure. And apart from how far off the forecast is, `change_explained` asks for its change alone, from plan to plan, of the
-joint modes and of the most likely candidate: 1 as it truly is, 0 as good as none.
+plan were moved by exactly what each plan truly changes, the difference from the mean over the plans; no bound
+but a measure. And apart from how far off the forecast is, `change_explained` asks for its change alone, from
+plan to plan, of the joint modes and of the most likely candidate: 1 as it truly is, 0 as good as none.
 """
 
 from __future__ import annotations
