@@ -27,8 +27,6 @@ from drivewm_sim.street import state, traffic, vehicle_arrivals
 from drivewm_sim.street.scripts import no_scripts
 from drivewm_sim.street.state import PEDESTRIAN, VEHICLE, Cause, Model, Spawners, World
 
-pytestmark = pytest.mark.alone
-
 TOWN = "crossing"
 
 

@@ -12,8 +12,6 @@ from carla_recorder import Recorder, recorder
 from carla_stand_in import connect, place, spawn, stand_in
 from test_carla_wire import ask
 
-pytestmark = pytest.mark.alone
-
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
 
 CAR, WALKER = "vehicle.tesla.model3", "walker.pedestrian.0001"

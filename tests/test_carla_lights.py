@@ -8,8 +8,6 @@ from itertools import pairwise
 import pytest
 from carla_stand_in import StandIn, connect, spawn, stand_in
 
-pytestmark = pytest.mark.alone
-
 carla = pytest.importorskip("carla", reason="the carla client is not installed")
 
 CAR = "vehicle.tesla.model3"

@@ -29,8 +29,6 @@ from drivewm_sim.carla_frames import (
 )
 from drivewm_sim.carla_server import connections
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:

@@ -32,8 +32,6 @@ from drivewm_sim.street.scripts import add_script
 from drivewm_sim.street.state import Controller
 from drivewm_sim.street_simulator import StreetSimulator
 
-pytestmark = pytest.mark.alone
-
 pytest.importorskip("carla", reason="the carla client is not installed")
 
 BUSY = Scenario(town="grid", warm_up_s=20.0)

@@ -14,8 +14,6 @@ from drivewm.checkpoint import load_bundle
 from drivewm.cli import main
 from drivewm.crew import Alone, TorchCrew
 
-pytestmark = pytest.mark.alone
-
 
 def _average_in_a_group(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
