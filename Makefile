@@ -3,7 +3,7 @@ PYTHON ?= python3
 OUT ?= demo
 # CI=true rebuilds the test environment from nothing; otherwise it is rebuilt when its recipe changed.
 CI ?= false
-# Processes that share the tests, file by file; those that start servers and processes of their own run alone.
+# Processes that share the tests, file by file; those whose servers and processes would be late run alone.
 TESTERS ?= 2
 
 RECIPE := pyproject.toml constraints.txt Makefile
