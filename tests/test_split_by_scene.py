@@ -15,7 +15,7 @@ from drivewm.errors import InputError
 from drivewm.timing import TimeGrid
 from drivewm.types import Kind
 from drivewm_datasets.plans import plan_runs
-from drivewm_datasets.protocols import SCENES, held_out
+from drivewm_datasets.protocols import SCENES, held_out, without_copies
 from drivewm_datasets.store import read_recordings
 from drivewm_eval.evaluate import scenes_of
 
@@ -29,6 +29,16 @@ def test_a_fifth_of_each_set_is_held_out_and_no_other_set_changes_which(mine: in
     alone = held_out(names)
     assert len(alone) == max(1, round(0.2 * mine))
     assert held_out([*others, *names[::-1]]) & set(names) == alone
+
+
+def test_of_two_copies_of_a_scene_one_is_in_neither_part() -> None:
+    """Scene eth of ETH/UCY comes mistimed and corrected: one once tested what the other had trained."""
+    copies = [("eth_ucy", "biwi_eth"), ("eth_ucy", "biwi_eth_true0p4s")]
+    others = [("eth_ucy", f"scene{i}") for i in range(8)]
+    kept = without_copies([*copies, *others])
+    assert kept == {copies[1], *others}
+    assert held_out([*copies, *others]) == held_out(kept) < kept
+    assert without_copies([copies[0], ("theirs", "biwi_eth_true0p4s")]) >= {copies[0]}, "no copy of its own"
 
 
 def test_what_training_leaves_out_is_what_is_scored(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from drivewm.training import TrainConfig
 from drivewm_datasets.augment import PEDESTRIANS, STREET
 from drivewm_datasets.fitting import RunConfig, split_by_scene
 from drivewm_datasets.material import Material, read_material
-from drivewm_datasets.protocols import SCENES, TEST_SCENES, folds, held_out
+from drivewm_datasets.protocols import SCENES, TEST_SCENES, folds, held_out, without_copies
 from drivewm_datasets.store import read_recordings
 
 Progress = Callable[[int, int], None]
@@ -41,8 +41,9 @@ class RunPlan:
         bev = self.config.model.bev is not None
         every = read_material(self.data, bev=bev, progress=progress)
         if self.hold_out:
-            kept_back = held_out(item.name for item in every)
-            every = [item for item in every if item.name not in kept_back]
+            names = [item.name for item in every]
+            kept = without_copies(names) - held_out(names)
+            every = [item for item in every if item.name in kept]
         if not self.validation:
             return split_by_scene(every)
         return every, read_material(self.validation, bev=bev, progress=progress)
