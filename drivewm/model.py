@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from drivewm.bev import BevSpec
-from drivewm.decoder import Decoder
+from drivewm.decoder import Decoder, Start
 from drivewm.dynamics import Horizons, JointDynamics, MarginalDynamics, Reactions
 from drivewm.encoder import Encoder
 from drivewm.features import KINDS, InputSizes
@@ -41,6 +41,7 @@ class ModelConfig:
     plan_awareness: bool = False  # whether an agent's own latent opens the gate of a plan
     plan_by_mode: bool = False  # whether a plan is seen from each mode's own path, or from that straight on
     reaction_layers: int = 0  # social layers within each mode and chunk, after the plan
+    start: bool = False  # whether wheels start from a corrected place and heading
     street_heads: bool = False  # existence and crossing
     bev: BevSpec | None = None  # the grid that is read; None: none
     occupancy: bool = False
@@ -140,6 +141,7 @@ class WorldModel(nn.Module):
         if c.street_heads:
             self.heads = StreetHeads(dim=c.dim, steps_per_chunk=grid.steps // c.chunks)
         self.occupancy = OccupancyHead(c.bev, c.dim) if c.occupancy and c.bev is not None else None
+        self.start = Start(c.dim) if c.start else None
         self.decoder = Decoder(dim=c.dim, steps=grid.steps, chunks=c.chunks, step_s=grid.step)
         # Typical residuals to constant velocity by kind, in units of `stride`: k-means of the training set.
         self.register_buffer("anchors", torch.zeros(KINDS, c.candidates, grid.steps, 2))
@@ -156,19 +158,20 @@ class WorldModel(nn.Module):
             prefix = self.prefixes(inputs["plan"], inputs["plan_mask"], inputs["agent_pose"], ahead)
             plans = prefix.shape[1]
 
+        start = None if self.start is None else self.start(z)
         joint, joint_logit = self.joint(z, edge, apart, mask)
         joint_latent = self.horizons(joint)
         if self.prefixes is not None and self.plan_effect is not None and prefix is not None:
             seen = prefix
             if self.config.plan_by_mode:
-                blind, _ = self.decoder(joint_latent.detach(), velocity, wheels, None)
+                blind, _ = self.decoder(joint_latent.detach(), velocity, wheels, None, start)
                 seen = self.prefixes(
                     inputs["plan"], inputs["plan_mask"], inputs["agent_pose"], blind.detach()
                 )
             joint_latent = self.plan_effect(joint_latent, seen)
         if self.reactions is not None:
             joint_latent = self.reactions(joint_latent, edge, apart, mask)
-        joint_position, joint_spread = self.decoder(joint_latent, velocity, wheels, None)
+        joint_position, joint_spread = self.decoder(joint_latent, velocity, wheels, None, start)
 
         anchors = self._anchors_of(kind)
         marginal, marginal_logit = self.marginal(z, anchors)
@@ -176,9 +179,8 @@ class WorldModel(nn.Module):
         marginal_latent = self.horizons(marginal)
         if self.plan_shift is not None and prefix is not None:
             marginal_latent = self.plan_shift(marginal_latent, z, prefix[:, :, 0])
-        marginal_position, marginal_spread = self.decoder(
-            marginal_latent, velocity, wheels, offset if plans == 1 else offset.repeat(1, plans, 1, 1, 1)
-        )
+        offset = offset if plans == 1 else offset.repeat(1, plans, 1, 1, 1)
+        marginal_position, marginal_spread = self.decoder(marginal_latent, velocity, wheels, offset, start)
         exists, crossing = None, None
         if self.heads is not None:
             central = marginal_latent.unflatten(1, (plans, -1))[:, :, 0]

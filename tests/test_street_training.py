@@ -26,7 +26,7 @@ from drivewm_datasets.windows import TimeLayout
 LAYOUT = TimeLayout(TimeGrid(), 4)
 MODEL = ModelConfig(
     dim=16, heads=2, layers=1, joint_modes=3, candidates=4, polylines=8, use_signals=True, use_plan=True,
-    plan_width=8, reaction_layers=1, street_heads=True, bev=SPEC, occupancy=True,
+    plan_width=8, reaction_layers=1, start=True, street_heads=True, bev=SPEC, occupancy=True,
 )  # fmt: skip
 CONFIG = RunConfig(
     name="tiny",
@@ -125,6 +125,21 @@ def test_validation_sees_the_null_plan_in_every_window() -> None:
     for batch in seen:
         assert batch.inputs.plan_mask is not None
         assert not batch.inputs.plan_mask.any()
+
+
+def test_validation_does_not_ask_for_the_ego() -> None:
+    """The ego, better seen than anybody, was a quarter of the vehicles that widths were fitted to: regions of
+    the others were too narrow by four points."""
+    held = windows_of([toy_drive()], LAYOUT, 2.0, branches=False)
+    training = replace(CONFIG, drive_augmentation=Augmentation(drop_plan=1.0))
+    source = training_source(replace(held, branched=[], ticks=[]), LAYOUT, training)
+    plain = source.loaders[0].batch_at(0, 0)
+    egos = [w.street.ego for listed in held.by_set.values() for w in listed if w.street is not None]
+    assert min(egos) >= 0
+    assert plain.target[:, egos[0]].any(), "training does ask for it where its plan is unknown"
+    for batch in validation_source(held, LAYOUT, CONFIG).in_order():
+        assert batch.target.any()
+        assert not batch.target[:, egos[0]].any()
 
 
 def arrays(part: object) -> dict[str, ndarray]:

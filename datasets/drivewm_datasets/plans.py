@@ -58,6 +58,7 @@ def nano(name: str) -> RunConfig:
             use_plan=True,
             plan_awareness=True,
             reaction_layers=1,
+            start=True,
             street_heads=True,
         ),
         train=TrainConfig(steps=6500, learning_rate=2e-3, weight_decay=0.05, validate_every=500),
