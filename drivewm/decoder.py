@@ -72,6 +72,8 @@ class Start(nn.Module):
     unicycle that starts there slides off its lane before it can steer back.
     """
 
+    most: Tensor
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.correction = nn.Linear(dim, 3)

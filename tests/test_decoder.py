@@ -1,4 +1,4 @@
-"""Motion from latents: on foot a velocity is integrated, wheels are unicycles that start where they truly are."""
+"""Motion from latents: feet integrate a velocity, wheels are unicycles that start where they truly are."""
 
 from __future__ import annotations
 

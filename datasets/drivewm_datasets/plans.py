@@ -70,8 +70,8 @@ def nano(name: str) -> RunConfig:
 def base(name: str) -> RunConfig:
     """`nano`, wider, with the bird's-eye grid and what it says of those who have no track."""
     small = nano(name)
-    model = replace(small.model, dim=96, plan_by_mode=True, bev=BevSpec(), occupancy=True)
-    train = replace(small.train, steps=10000, learning_rate=1.5e-3, validate_every=1000)
+    model = replace(small.model, dim=96, start=False, plan_by_mode=True, bev=BevSpec(), occupancy=True)
+    train = replace(small.train, steps=6200, learning_rate=1.5e-3, validate_every=1240)
     return replace(small, model=model, train=train)
 
 
