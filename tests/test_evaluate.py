@@ -94,6 +94,19 @@ def test_the_table_says_the_best_of_how_many(street: Path, weights: Path) -> Non
     assert "joint of 3" in said
 
 
+def test_a_long_name_takes_two_lines_and_no_figure_is_cut(street: Path, weights: Path) -> None:
+    """A name of 42 characters once left `0.550/1.…` of the figures in a file 140 wide."""
+    figures = judged(street, weights_entrant(str(weights), None)[0])
+    summary = next(iter(figures["scenes"].values()))
+    long = "citr/p2p_bi__bidirection_no_vehicle_3v7_01_" + "x" * 30
+    figures["scenes"] = {long: summary}
+    console = Console(width=140, file=io.StringIO())
+    print_figures(console, figures)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in said
+    assert f"{summary['top1_ade']:.3f}/{summary['top1_fde']:.3f}" in said
+
+
 def test_more_guesses_than_the_field_has_are_noted_under_the_protocol(street: Path) -> None:
     many = replace(baseline_entrant("cv", GRID), candidates=21, joint_modes=20)
     assert [note for note in judged(street, many, "eth-ucy")["notes"] if "not comparable" in note] == [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from drivewm.cli.compiling import compile_simulator
 from drivewm.cli.figures import check_file, terminal, write_json
 from drivewm.errors import InputError
 
@@ -170,10 +171,7 @@ class Bench:
         return carla_figures(speed)
 
     def _embedded(self, console: Console) -> dict[str, Any]:
-        from drivewm_sim.embedded import compile_kernels
-
-        with console.status("compiling the simulator (the first time only)"):
-            compile_kernels()
+        compile_simulator(console)
         figures = self._simulator(console) if self.what == "simulator" else self._endurance(console)
         return {**figures, "seed": self.seed}
 

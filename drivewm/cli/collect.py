@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from drivewm.cli.compiling import compile_simulator
 from drivewm.cli.figures import check_file, check_folder, write_json
 from drivewm.errors import InputError
 
@@ -328,7 +329,6 @@ class Collect:
 
     def _collect(self, prepared: Sequence[Prepared]) -> list[list[EpisodeResult]]:
         """Makes the episodes, listing each as it is finished; gives back those made now, by collection."""
-        from drivewm_sim.embedded import compile_kernels
         from drivewm_sim.fleet import run_fleet
         from drivewm_sim.manifest import ManifestWriter, clear_drafts
 
@@ -340,10 +340,7 @@ class Collect:
             _flush(writers)
             return made
         console = Console(stderr=True)
-        if not console.is_terminal:  # where no status is shown
-            console.print("compiling the simulator: minutes the first time, then at once")
-        with console.status("compiling the simulator (minutes, the first time only)"):
-            compile_kernels()  # once, so that workers find it in the cache
+        compile_simulator(console)  # once, so that workers find it in the cache
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:,.0f} frames/s"), TimeRemainingColumn(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivewm.cli.compiling import compile_simulator
 from drivewm.cli.figures import check_file, check_folder, terminal, write_json
 from drivewm.errors import InputError
 
@@ -54,6 +55,7 @@ class Demo:
         bundle = load_bundle(self.weights)
         torch.set_num_threads(1)  # the model is small: threads would cost more than they give
         console = terminal()
+        compile_simulator(console)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as progress:
             shown, groups = self._run(bundle, progress)
@@ -88,11 +90,7 @@ class Demo:
         from drivewm_datasets.episode import write_episode
         from drivewm_eval.demo import compare, drive, forecast_all, labels_of
         from drivewm_eval.replay import replay
-        from drivewm_sim.embedded import compile_kernels
 
-        task = progress.add_task("compiling the simulator (the first time only)", total=1)
-        compile_kernels()
-        progress.update(task, advance=1, visible=False)
         forecaster = TorchForecaster(bundle)
         grid = forecaster.grid
         lead = grid.ages[-1]  # the replay begins when everybody has a past

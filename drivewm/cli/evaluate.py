@@ -26,7 +26,6 @@ Room = Literal[
     "crossing",
     "degradation",
 ]
-MAX_NAME = 40  # characters of a scene's name that are always shown
 MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
 
 
@@ -155,8 +154,9 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     }
     title = f"{figures['forecaster']} ({figures['protocol']}); ADE/FDE in metres"
     table = Table("", *errors_of, *RATES, "windows", "agents", title=title)
-    table.columns[0].no_wrap = True
-    table.columns[0].min_width = min(max(map(len, (*figures["scenes"], "constant velocity"))), MAX_NAME)
+    table.columns[0].overflow = "fold"  # a long name takes two lines: figures are never cut
+    for column in table.columns[1:]:
+        column.no_wrap = True
 
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"

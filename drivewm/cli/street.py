@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from drivewm.cli.compiling import compile_simulator
 from drivewm.cli.figures import check_file, terminal, write_json
 from drivewm.cli.skipped import skip_notes
 from drivewm.errors import InputError
@@ -187,11 +188,9 @@ class Street:
 
         from drivewm_eval.street.table import observe
         from drivewm_eval.street.watch import ticks_of, watch
-        from drivewm_sim.embedded import compile_kernels
         from drivewm_sim.roads.towns import load_town
 
-        with console.status("compiling the simulator (the first time only)"):
-            compile_kernels()
+        compile_simulator(console)
         seen, town = _Seen(), load_town(str(self.town))
         columns = (*Progress.get_default_columns()[:3], TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as progress:
