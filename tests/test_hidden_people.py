@@ -32,6 +32,15 @@ def test_a_claim_must_stand_for_three_ticks_and_is_worth_its_weakest() -> None:
     assert held(ticks)[2][0].score == 0.5
 
 
+def test_ticks_further_apart_are_fewer_for_as_long() -> None:
+    """Grids come every 0.4 s: three of them in a row once asked for 0.8 s, and each counted as an alarm."""
+    ticks = [[peak(0, 5.0, 0.9)], [peak(4, 5.4, 0.5)], [peak(8, 20.0, 0.9)]]
+    assert [len(kept) for kept in held(ticks, every=4)] == [0, 1, 0]
+    wrong = [peak(frame, 5.0, 0.6) for frame in range(0, 16, 4)]
+    one_alarm = Sightings(claims=wrong, found={1: 0.5}, missed=set(), minutes=1.0, every=4)
+    assert recall_at([one_alarm])["false_alarms_a_minute"] == 1
+
+
 def test_recall_is_read_at_the_allowed_number_of_false_alarms() -> None:
     wrong = [peak(frame, 5.0, 0.6) for frame in range(4)] + [peak(30, 9.0, 0.4)]  # two alarms: 0.6 and 0.4
     found = Sightings(claims=wrong, found={1: 0.5, 2: 0.7}, missed={3}, minutes=1.0)

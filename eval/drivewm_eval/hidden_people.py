@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,12 +21,12 @@ from drivewm_eval.walkable import hidden_later, map_prior, walkable_cells
 
 MATCH_M = 1.0
 WITHIN_M = 40.0
-HELD = 3  # ticks of 0.1 s in a row
+HELD = 3  # frames of 0.1 s in a row
 FALSE_A_MINUTE = 1.0
 LATER = OCCUPANCY_TIMES_S.index(2.0)
 LATER_FRAMES = round(2.0 / FRAME_S)
 UNTRACKED = OCCUPANCY_LAYERS.index("untracked pedestrian")
-MIN_SCORE = 0.02
+MIN_SCORE = 1e-5
 Forecaster = Callable[[Sequence[Scene]], list[Forecast]]
 
 
@@ -42,10 +43,11 @@ class Peak:
 class Sightings:
     """What was claimed and what was true in one drive."""
 
-    claims: list[Peak]  # held for HELD ticks, matched to nobody
+    claims: list[Peak]  # held long enough, matched to nobody
     found: dict[int, float]  # highest score by which each untracked person was found, by row of the true cast
     missed: set[int]
     minutes: float
+    every: int = 1  # frames from tick to tick
 
 
 def peaks(probability: Float[ndarray, "H W"], spec: BevSpec) -> list[tuple[Float[ndarray, "2"], float]]:
@@ -60,30 +62,32 @@ def peaks(probability: Float[ndarray, "H W"], spec: BevSpec) -> list[tuple[Float
     return [(np.array([a, b]), float(p)) for a, b, p in zip(x, y, probability[rows, columns], strict=True)]
 
 
-def held(ticks: Sequence[list[Peak]]) -> list[list[Peak]]:
-    """Of each tick the peaks that have stood for HELD ticks, with the least score of them."""
+def held(ticks: Sequence[list[Peak]], every: int = 1) -> list[list[Peak]]:
+    """Of each tick the peaks that have stood for HELD frames, with the least score of theirs.
+
+    With ticks `every` frames apart these are as many as last no less: 3, or 2 where they are further apart.
+    """
+    least = 1 + math.ceil((HELD - 1) / every)
     out: list[list[Peak]] = []
     for i, now in enumerate(ticks):
         kept = []
         for peak in now:
             score, place = peak.score, peak.place
-            for before in ticks[max(i - HELD + 1, 0) : i][::-1]:
+            for before in ticks[max(i - least + 1, 0) : i][::-1]:
                 near = [p for p in before if np.hypot(*(p.place - place)) <= MATCH_M]
                 if not near:
                     score = 0.0
                     break
                 best = max(near, key=lambda p: p.score)
                 score, place = min(score, best.score), best.place
-            if score > 0 and i >= HELD - 1:
+            if score > 0 and i >= least - 1:
                 kept.append(replace(peak, score=score))
         out.append(kept)
     return out
 
 
-def sightings(
-    drive: Drive, forecaster: Forecaster, grid: TimeGrid, frames: Sequence[int], bev: bool
-) -> Sightings:
-    """Claims and finds over consecutive frames of a drive."""
+def sightings(drive: Drive, forecaster: Forecaster, grid: TimeGrid, frames: range, bev: bool) -> Sightings:
+    """Claims and finds over frames of a drive, evenly apart."""
     ticks: list[list[Peak]] = []
     moments = [moment_at(drive, frame, grid, bev=bev) for frame in frames]
     for moment, forecast in zip(moments, forecaster([m.scene for m in moments]), strict=True):
@@ -98,7 +102,7 @@ def sightings(
     claims: list[Peak] = []
     best: dict[int, float] = {}
     asked: set[int] = set()
-    for moment, kept in zip(moments, held(ticks), strict=True):
+    for moment, kept in zip(moments, held(ticks, frames.step), strict=True):
         people = untracked(moment)
         places = drive.true.pose[people, moment.frame, :2]
         asked |= set(people.tolist())
@@ -110,7 +114,11 @@ def sightings(
             elif not _is_somebody(moment, peak.place):
                 claims.append(peak)
     return Sightings(
-        claims=claims, found=best, missed=asked - best.keys(), minutes=len(frames) * FRAME_S / 60
+        claims=claims,
+        found=best,
+        missed=asked - best.keys(),
+        minutes=len(frames) * frames.step * FRAME_S / 60,
+        every=frames.step,
     )
 
 
@@ -143,7 +151,7 @@ def recall_at(found: Sequence[Sightings], a_minute: float = FALSE_A_MINUTE) -> d
     Claims of one place in a row are one alarm.
     """
     minutes = sum(s.minutes for s in found)
-    alarms = sorted((a for s in found for a in _alarms(s.claims)), reverse=True)
+    alarms = sorted((a for s in found for a in _alarms(s.claims, max(HELD, s.every))), reverse=True)
     allowed = int(a_minute * minutes)
     threshold = alarms[allowed] if allowed < len(alarms) else 0.0
     people = sum(len(s.found) + len(s.missed) for s in found)
@@ -157,12 +165,12 @@ def recall_at(found: Sequence[Sightings], a_minute: float = FALSE_A_MINUTE) -> d
     }
 
 
-def _alarms(claims: Sequence[Peak]) -> list[float]:
-    """The highest score of each run of claims in one place."""
+def _alarms(claims: Sequence[Peak], gap: int) -> list[float]:
+    """The highest score of each run of claims in one place, no more than `gap` frames apart."""
     runs: list[tuple[Peak, float]] = []
     for claim in claims:
         for i, (last, score) in enumerate(runs):
-            if claim.frame - last.frame <= HELD and np.hypot(*(claim.place - last.place)) <= 2 * MATCH_M:
+            if claim.frame - last.frame <= gap and np.hypot(*(claim.place - last.place)) <= 2 * MATCH_M:
                 runs[i] = (claim, max(score, claim.score))
                 break
         else:
