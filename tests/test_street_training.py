@@ -21,7 +21,7 @@ from drivewm.types import Kind
 from drivewm_datasets.augment import PEDESTRIANS, Augmentation, augment
 from drivewm_datasets.fitting import RunConfig, training_source, validation_source, windows_of
 from drivewm_datasets.street_windows import AsRecorded, street_windows, window_at
-from drivewm_datasets.windows import TimeLayout
+from drivewm_datasets.windows import TimeLayout, TrainingWindow
 
 LAYOUT = TimeLayout(TimeGrid(), 4)
 MODEL = ModelConfig(
@@ -89,6 +89,11 @@ def test_a_drive_is_shown_as_a_recording_would_show_it() -> None:
     (shown,) = AsRecorded([window], LAYOUT.now)
     assert shown.street is None
     np.testing.assert_array_equal(shown.position, window.position[[0, 2]])
+    twice = replace(
+        window,
+        **{n: getattr(window, n)[[0, 2, 2]] for n in ("position", "valid", "known", "kind", "size")},
+    )
+    assert len(AsRecorded([twice], LAYOUT.now)[0].kind) == 2, "a lost and a young track of one person"
     batch = batches()["recorded"]
     given = batch.inputs.as_dict()
     assert batch.street is None
@@ -97,6 +102,26 @@ def test_a_drive_is_shown_as_a_recording_would_show_it() -> None:
     alone = augment(shown, LAYOUT, Augmentation(people=1.0), rng)
     assert set(alone.kind.tolist()) == {Kind.PEDESTRIAN}
     assert set(augment(shown, LAYOUT, Augmentation(), rng).kind.tolist()) > {Kind.PEDESTRIAN}
+    larger = Augmentation(scale=(2.0, 2.0))
+    for one, factor in ((shown, 1), (as_pedestrians(shown), 2)):
+        np.testing.assert_allclose(
+            augment(one, LAYOUT, larger, rng).position, factor * one.position, rtol=1e-6
+        )
+
+
+def as_pedestrians(window: TrainingWindow) -> TrainingWindow:
+    return replace(window, kind=np.zeros_like(window.kind))
+
+
+def test_beside_a_recording_drives_keep_their_weight_whatever_is_learned_from_them() -> None:
+    """The shares of ticks, branches and recorded windows once came on top: drives had four times theirs."""
+    both = windows_of([toy_drive()], LAYOUT, 0.4, branches=True)
+    (listed,) = both.by_set.values()
+    bare = list(AsRecorded(listed, LAYOUT.now))
+    both.by_set[("recordings", False)] = bare
+    (driven, _), *_ = both.by_set
+    source = training_source(both, LAYOUT, replace(CONFIG, weights={driven: 1.0, "recordings": 1.0}))
+    assert source.weights[1] / sum(source.weights) == pytest.approx(0.5)
 
 
 def test_a_branched_batch_holds_the_plans_of_a_scene_beside_each_other() -> None:

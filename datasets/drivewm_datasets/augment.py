@@ -23,7 +23,7 @@ SPARSE_S = 0.4  # younger slots stay empty at 2.5 Hz and below
 class Augmentation:
     """What is varied between two looks at the same window. The default varies nothing."""
 
-    scale: tuple[float, float] = (1.0, 1.0)  # positions times a log-uniform factor
+    scale: tuple[float, float] = (1.0, 1.0)  # places of pedestrians alone times a log-uniform factor
     mirror: float = 0.0  # probability
     reverse: float = 0.0  # probability of running pedestrians-only windows backwards
     rotate: bool = False
@@ -77,7 +77,7 @@ RECORDED = Augmentation(
     drop_map=0.7,
     noise_m=0.02,
 )
-"""Of drives that are shown as a recording would show them (`as_recorded`)."""
+"""Of drives that are shown as a recording would show them (`street_windows.AsRecorded`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,8 @@ def augment(
     if how.people and pedestrian.any() and rng.random() < how.people:
         sample = sample.only(np.flatnonzero(pedestrian))
     if how.reverse and rng.random() < how.reverse and (sample.kind == Kind.PEDESTRIAN).all():
-        sample = _backwards(sample, layout)
+        turned = _backwards(sample, layout)
+        sample = turned if len(turned.kind) else sample
     if most is not None and len(sample.kind) > most:
         now = sample.past[:, 0]
         center = now[rng.integers(len(now))]
@@ -139,7 +140,9 @@ def augment(
         bev_known=not rng.random() < how.drop_bev,
         plan_known=not rng.random() < how.drop_plan,
     )
-    if how.scale != (1.0, 1.0) and sample.street is None:
+    # Bodies, curves and lanes have their own size: people alone may be faster or slower than they were.
+    on_foot = bool((sample.kind == Kind.PEDESTRIAN).all())
+    if how.scale != (1.0, 1.0) and sample.street is None and on_foot:
         factor = np.exp(rng.uniform(*np.log(how.scale)))
         sample = _moved(sample, lambda xy: xy * factor)
     if rng.random() < how.mirror:

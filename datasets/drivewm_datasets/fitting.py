@@ -125,40 +125,51 @@ def training_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> 
     )
     loaders: list[Loader | Ticks] = []
     weights = []
+    beside = _beside_plain(windows, layout, config, plain)
+    rest = 1 - sum(share for _, share in beside)
+    if rest <= 0:
+        raise ValueError(f"the shares of steps on drives must leave some for plain windows, got {1 - rest:g}")
+    on_drives = 0.0
     for (dataset, driven), listed in windows.by_set.items():
         how = config.drive_augmentation if driven else config.augmentation
         loaders.append(replace(plain, windows=listed, augmentation=how))
-        weights.append(config.weights.get(dataset, float(len(listed))))
-    driven_weight = sum(w for w, (_, driven) in zip(weights, windows.by_set, strict=True) if driven)
-    ticked = config.tick_share if windows.ticks else 0.0
-    rest = 1 - ticked - config.recorded_share - (config.branch_share if windows.branched else 0.0)
-    if ticked > 0:
-        loaders.append(
-            Ticks(
-                pairs=windows.ticks,
-                layout=layout,
-                agents=config.batch_agents,
-                sizes=model.sizes,
-                augmentation=config.drive_augmentation,
-                later=plain.later,
-                occupancy=model.occupancy,
-            )
+        weight = config.weights.get(dataset, float(len(listed)))
+        weights.append(weight * rest if driven else weight)
+        on_drives += weight if driven else 0.0
+    loaders += [loader for loader, _ in beside]
+    weights += [on_drives * share for _, share in beside]
+    return Mixture(loaders, weights)
+
+
+def _beside_plain(
+    windows: Windows, layout: TimeLayout, config: RunConfig, plain: Loader
+) -> list[tuple[Loader | Ticks, float]]:
+    """What else is learned from drives, and in which share of the steps on them."""
+    out: list[tuple[Loader | Ticks, float]] = []
+    if windows.ticks and config.tick_share > 0:
+        ticks = Ticks(
+            pairs=windows.ticks,
+            layout=layout,
+            agents=config.batch_agents,
+            sizes=plain.sizes,
+            augmentation=config.drive_augmentation,
+            later=plain.later,
+            occupancy=plain.occupancy,
         )
-        weights.append(driven_weight * ticked / rest)
-    shown = [w for (_, driven), listed in windows.by_set.items() if driven for w in listed]
-    shown = [w for w in shown if w.valid[:, layout.now].any()]
+        out.append((ticks, config.tick_share))
+    driven = [w for (_, drives), listed in windows.by_set.items() if drives for w in listed]
+    shown = [w for w in driven if w.valid[:, layout.now].any()]
     if shown and config.recorded_share > 0:
         bare = AsRecorded(shown, layout.now)
-        loaders.append(replace(plain, windows=bare, augmentation=RECORDED, occupancy=False))
-        weights.append(driven_weight * config.recorded_share / rest)
+        recorded = replace(plain, windows=bare, augmentation=RECORDED, occupancy=False)
+        out.append((recorded, config.recorded_share))
     if windows.branched:
         # Never cropped: of those who react to the ego half would be left, and often the ego itself would not.
         how = replace(config.drive_augmentation, drop_plan=0.0, crop=0.0)
         branch = replace(plain, windows=windows.branched, augmentation=how, later=False, occupancy=False)
-        weights_here = [1 + ANSWER_WEIGHT * min(answers(w), MOST_ANSWERS) for w in windows.branched]
-        loaders.append(replace(branch, plans=config.branch_plans, weights=weights_here))
-        weights.append(driven_weight * config.branch_share / rest)
-    return Mixture(loaders, weights)
+        weights = [1 + ANSWER_WEIGHT * min(answers(w), MOST_ANSWERS) for w in windows.branched]
+        out.append((replace(branch, plans=config.branch_plans, weights=weights), config.branch_share))
+    return out
 
 
 def validation_source(windows: Windows, layout: TimeLayout, config: RunConfig) -> Mixture:

@@ -68,7 +68,8 @@ def nano(name: str) -> RunConfig:
 
 
 def base(name: str) -> RunConfig:
-    """`nano`, wider, with the bird's-eye grid and what it says of those who have no track."""
+    """`nano`, wider, with the bird's-eye grid and what it says of those who have no track; wheels start where
+    the tracker has them, and a plan is seen from each mode's own path."""
     small = nano(name)
     model = replace(small.model, dim=96, start=False, plan_by_mode=True, bev=BevSpec(), occupancy=True)
     train = replace(small.train, steps=6200, learning_rate=1.5e-3, validate_every=1240)

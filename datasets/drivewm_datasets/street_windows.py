@@ -215,7 +215,7 @@ def street_windows(
 
 @dataclass(frozen=True)
 class AsRecorded(Sequence[TrainingWindow]):
-    """Windows of drives as a recording would show them: true tracks alone, no plan, signals or sensors.
+    """Windows of drives as a recording would show them: true paths of those known of, each once, and the map.
 
     Each is made when it is asked for.
     """
@@ -229,6 +229,9 @@ class AsRecorded(Sequence[TrainingWindow]):
     def __getitem__(self, index: int) -> TrainingWindow:  # type: ignore[override]
         window = self.windows[index]
         rows = np.flatnonzero(window.valid[:, self.now])
+        # A lost track and a young one may be of the same person: they have the same true place.
+        _, first = np.unique(window.position[rows, self.now], axis=0, return_index=True)
+        rows = rows[np.sort(first)]
         return replace(
             window,
             position=window.position[rows],

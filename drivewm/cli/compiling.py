@@ -29,7 +29,7 @@ def compile_simulator(console: Console) -> None:
 
 @contextmanager
 def ending_at_once(console: Console) -> Iterator[None]:
-    """While it lasts Ctrl-C ends the process with status 130.
+    """While it lasts Ctrl-C ends the process with status 130, and so does any signal that stands for it.
 
     Raised as an exception it would be lost: most of the time is spent in LLVM, whose callbacks into Python
     print and drop what they cannot pass on.
@@ -43,8 +43,12 @@ def ending_at_once(console: Console) -> Iterator[None]:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)
 
-    before = signal.signal(signal.SIGINT, leave)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    ours = [one for one, handler in before.items() if handler is signal.default_int_handler]
+    for one in ours:
+        signal.signal(one, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one in ours:
+            signal.signal(one, before[one])

@@ -26,6 +26,7 @@ Room = Literal[
     "crossing",
     "degradation",
 ]
+NAME = 17  # columns that names always have
 MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
 
 
@@ -154,7 +155,9 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     }
     title = f"{figures['forecaster']} ({figures['protocol']}); ADE/FDE in metres"
     table = Table("", *errors_of, *RATES, "windows", "agents", title=title)
-    table.columns[0].overflow = "fold"  # a long name takes two lines: figures are never cut
+    # A long name takes more lines before a figure is cut; all of them need about 105 columns.
+    table.columns[0].overflow = "fold"
+    table.columns[0].min_width = NAME
     for column in table.columns[1:]:
         column.no_wrap = True
 
