@@ -26,7 +26,7 @@ Room = Literal[
     "crossing",
     "degradation",
 ]
-NAME = 17  # columns that names always have
+NAME_WIDTH = 17  # columns that names always have
 MANY_SCENES = 30  # above this the table shows the average alone; --json has them all
 
 
@@ -157,7 +157,7 @@ def print_figures(console: Console, figures: dict[str, Any]) -> None:
     table = Table("", *errors_of, *RATES, "windows", "agents", title=title)
     # A long name takes more lines before a figure is cut; all of them need about 105 columns.
     table.columns[0].overflow = "fold"
-    table.columns[0].min_width = NAME
+    table.columns[0].min_width = NAME_WIDTH
     for column in table.columns[1:]:
         column.no_wrap = True
 
